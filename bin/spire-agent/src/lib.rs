@@ -1,0 +1,1 @@
+//! spire-agent: commands, configuration file to settings, list of built-ins, wiring.

@@ -1,0 +1,1 @@
+//! spire-server: commands, configuration file to settings, list of built-ins, wiring.

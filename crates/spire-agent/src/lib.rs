@@ -1,0 +1,1 @@
+//! The agent engine: bootstrap, sync, SVID cache, Workload API.

@@ -1,0 +1,1 @@
+//! The signing core: slots, journal, rotation, templates, signing.

@@ -1,0 +1,1 @@
+//! Turns plugin configuration into live trait objects.

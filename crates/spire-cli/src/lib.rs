@@ -1,0 +1,1 @@
+//! Go-style flags, usage text, pretty and JSON printer, exit codes.

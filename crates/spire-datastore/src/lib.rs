@@ -1,0 +1,1 @@
+//! One concrete SQL store for SQLite, PostgreSQL and MySQL on SPIRE's own schema.

@@ -1,0 +1,1 @@
+//! The plugin contracts and their contract tests.

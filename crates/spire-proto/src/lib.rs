@@ -1,0 +1,1 @@
+//! The wire: generated messages and the only message-to-domain conversions.

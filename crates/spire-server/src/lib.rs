@@ -1,0 +1,1 @@
+//! The server engine: APIs, access, entry index, assembly.

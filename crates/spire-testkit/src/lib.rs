@@ -1,0 +1,1 @@
+//! Test CA, fake plugins, log capture, golden files.
