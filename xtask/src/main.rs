@@ -10,9 +10,9 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let outcome = match chore.as_str() {
         "codegen" => codegen::run(&rest),
-        other => Err(anyhow::anyhow!(
-            "unknown chore {other:?}; there are: ci, codegen, layers, conform, bench"
-        )),
+        other => {
+            Err(anyhow::anyhow!("unknown chore {other:?}; there are: ci, codegen, layers, conform, bench"))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

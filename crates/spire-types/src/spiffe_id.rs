@@ -22,7 +22,9 @@ pub enum SpiffeIdError {
     Scheme,
     #[error("trust domain is missing")]
     MissingTrustDomain,
-    #[error("trust domain characters are limited to lowercase letters, numbers, dots, dashes, and underscores")]
+    #[error(
+        "trust domain characters are limited to lowercase letters, numbers, dots, dashes, and underscores"
+    )]
     BadTrustDomainChar,
     #[error("path must have a leading slash")]
     NoLeadingSlash,
@@ -45,11 +47,15 @@ pub enum MembershipError {
     MemberPathEmpty { id: SpiffeId, trust_domain: TrustDomain },
     #[error("\"{id}\" is not an agent in trust domain \"{trust_domain}\"; path is empty")]
     AgentPathEmpty { id: SpiffeId, trust_domain: TrustDomain },
-    #[error("\"{id}\" is not an agent in trust domain \"{trust_domain}\"; path is not in the agent namespace")]
+    #[error(
+        "\"{id}\" is not an agent in trust domain \"{trust_domain}\"; path is not in the agent namespace"
+    )]
     NotAgentPath { id: SpiffeId, trust_domain: TrustDomain },
     #[error("\"{id}\" is not a workload in trust domain \"{trust_domain}\"; path is empty")]
     WorkloadPathEmpty { id: SpiffeId, trust_domain: TrustDomain },
-    #[error("\"{id}\" is not a workload in trust domain \"{trust_domain}\"; path is in the reserved namespace")]
+    #[error(
+        "\"{id}\" is not a workload in trust domain \"{trust_domain}\"; path is in the reserved namespace"
+    )]
     ReservedPath { id: SpiffeId, trust_domain: TrustDomain },
 }
 

@@ -87,8 +87,14 @@ mod tests {
         // CA-363, CA-364
         for (text, reason) in [
             ("", "trust domain is missing"),
-            ("Example.org", "trust domain characters are limited to lowercase letters, numbers, dots, dashes, and underscores"),
-            ("td:80", "trust domain characters are limited to lowercase letters, numbers, dots, dashes, and underscores"),
+            (
+                "Example.org",
+                "trust domain characters are limited to lowercase letters, numbers, dots, dashes, and underscores",
+            ),
+            (
+                "td:80",
+                "trust domain characters are limited to lowercase letters, numbers, dots, dashes, and underscores",
+            ),
             ("http://td", "scheme is missing or invalid"),
         ] {
             assert_eq!(TrustDomain::parse(text).unwrap_err().to_string(), reason, "{text}");
