@@ -1,0 +1,99 @@
+//! Thousands of open streams, each on its own connection.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::fetch::open_stream;
+use super::propagate::first_identity;
+use super::{Context, Measure};
+use crate::cluster::{Agent, Server, ServerOptions, entry_for};
+use crate::load::ms;
+use crate::node;
+
+pub async fn run(context: Context) -> Result<Vec<Measure>> {
+    let mut measures = Vec::new();
+    let sizes: &[usize] = context.pick(&[200], &[1_000, 2_000, 10_000]);
+    for &size in sizes {
+        measures.extend(one(&context, size).await?);
+    }
+    Ok(measures)
+}
+
+async fn one(context: &Context, size: usize) -> Result<Vec<Measure>> {
+    let server = Server::start(&context.build, ServerOptions::default()).await?;
+    let agent = Agent::start(&context.build, &server).await?;
+    let uid = [("unix", "uid:0".to_owned())];
+    server.create_entries(vec![entry_for(&agent.path, "/always", &uid)]).await?;
+    drop(first_identity(&agent).await?);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before_kib = agent.process.resident_kib()?;
+
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let opening = Arc::new(Semaphore::new(64));
+    let mut tasks = Vec::with_capacity(size);
+    for _ in 0..size {
+        let (socket, arrived, opening) = (agent.socket.clone(), arrived.clone(), opening.clone());
+        tasks.push(tokio::spawn(async move {
+            let permit = opening.acquire_owned().await?;
+            let mut stream = open_stream(node::uds(&socket).await?).await?;
+            stream.message().await?.context("the stream ended at once")?;
+            drop(permit);
+            let _ = arrived.send(());
+            // Ends at the update that carries the new identity.
+            while let Some(update) = stream.message().await? {
+                if update.svids.iter().any(|s| s.spiffe_id.ends_with("/new")) {
+                    let _ = arrived.send(());
+                }
+            }
+            anyhow::Ok(())
+        }));
+    }
+    wait_for(&mut arrivals, size).await.context("not all streams opened")?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let open_kib = agent.process.resident_kib()?;
+    let files = agent.process.open_files()?;
+
+    let cost = agent.process.cost()?;
+    let begun = Instant::now();
+    server.create_entries(vec![entry_for(&agent.path, "/new", &uid)]).await?;
+    wait_for(&mut arrivals, size).await.context("not all streams saw the change")?;
+    let all_after = begun.elapsed();
+    let cpu = agent.process.since(cost)?;
+
+    for task in &tasks {
+        task.abort();
+    }
+    drop(tasks);
+    tokio::time::sleep(Duration::from_secs(context.pick(2, 12))).await;
+    let closed_kib = agent.process.resident_kib()?;
+    let name = format!("{size} streams");
+    Ok(vec![
+        Measure::less(format!("{name}: idle agent memory"), "MiB", before_kib as f64 / 1024.0),
+        Measure::less(
+            format!("{name}: memory a stream"),
+            "KiB",
+            open_kib.saturating_sub(before_kib) as f64 / size as f64,
+        ),
+        Measure::less(format!("{name}: open files"), "", files as f64),
+        Measure::less(format!("{name}: one change, until all have it"), "ms", ms(all_after)),
+        Measure::less(format!("{name}: one change, CPU"), "s", cpu.as_secs_f64()),
+        Measure::less(
+            format!("{name}: memory after all closed, over before"),
+            "ratio",
+            closed_kib as f64 / before_kib as f64,
+        ),
+    ])
+}
+
+async fn wait_for(arrivals: &mut mpsc::UnboundedReceiver<()>, count: usize) -> Result<()> {
+    for _ in 0..count {
+        tokio::time::timeout(Duration::from_secs(60), arrivals.recv())
+            .await
+            .context("60 s passed")?
+            .context("every task ended")?;
+    }
+    Ok(())
+}
