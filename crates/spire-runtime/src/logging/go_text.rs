@@ -1,0 +1,203 @@
+//! How Go prints strings, numbers and times.
+
+use std::fmt::Write;
+
+use time::{OffsetDateTime, UtcOffset};
+
+/// Go's `%q`: double quotes, backslash escapes, printable characters as they are.
+pub fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    push_quoted(&mut out, text);
+    out
+}
+
+pub(super) fn push_quoted(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            ' '..='~' => out.push(c),
+            '\x07' => out.push_str("\\a"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x0b' => out.push_str("\\v"),
+            _ if printable(c) => out.push(c),
+            _ => push_escape(out, c),
+        }
+    }
+    out.push('"');
+}
+
+fn push_escape(out: &mut String, c: char) {
+    let code = u32::from(c);
+    // Writing to a String cannot fail.
+    let _ = match code {
+        0..0x80 => write!(out, "\\x{code:02x}"),
+        0x80..0x1_0000 => write!(out, "\\u{code:04x}"),
+        _ => write!(out, "\\U{code:08x}"),
+    };
+}
+
+/// Rust escapes in debug output what is not printable; combining marks only at the start of a text.
+fn printable(c: char) -> bool {
+    let mut text = [0_u8; 5];
+    text[0] = b'a';
+    let length = 1 + c.encode_utf8(&mut text[1..]).len();
+    std::str::from_utf8(&text[..length]).is_ok_and(|text| text.escape_debug().nth(1) == Some(c))
+}
+
+/// `%v` of a float: shortest digits, exponent form below 1e-4 and from 1e21 on.
+pub(super) fn float(number: f64) -> String {
+    if number.is_nan() {
+        return "NaN".to_owned();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let size = number.abs();
+    if number != 0.0 && !(1e-4..1e6).contains(&size) { exponent(number, true) } else { format!("{number}") }
+}
+
+/// A float in Go's JSON: exponent form below 1e-6 and from 1e21 on. `None` for what JSON cannot say.
+pub(super) fn json_float(number: f64) -> Option<String> {
+    if !number.is_finite() {
+        return None;
+    }
+    let size = number.abs();
+    Some(if number != 0.0 && !(1e-6..1e21).contains(&size) {
+        exponent(number, false)
+    } else {
+        format!("{number}")
+    })
+}
+
+fn exponent(number: f64, two_digits: bool) -> String {
+    let text = format!("{number:e}");
+    let Some((digits, power)) = text.split_once('e') else { return text };
+    let (sign, power) = power.strip_prefix('-').map_or(('+', power), |power| ('-', power));
+    let padding = if power.len() < 2 && (two_digits || sign == '+') { "0" } else { "" };
+    format!("{digits}e{sign}{padding}{power}")
+}
+
+/// The zone of the machine at that time; UTC if it cannot be told.
+pub(super) fn local(time: OffsetDateTime) -> OffsetDateTime {
+    time.to_offset(UtcOffset::local_offset_at(time).unwrap_or(UtcOffset::UTC))
+}
+
+/// RFC 3339, `2026-11-24T12:00:00Z`, with or without a fraction of a second whose trailing zeros are dropped.
+pub(super) fn push_rfc3339(out: &mut String, time: OffsetDateTime, nanoseconds: bool) {
+    push_date_time(out, time, 'T');
+    if nanoseconds {
+        push_fraction(out, time.nanosecond());
+    }
+    if time.offset().is_utc() {
+        out.push('Z');
+    } else {
+        push_offset(out, time.offset(), ":");
+    }
+}
+
+/// `2006-01-02 15:04:05.999999999 -0700 MST` in local time. The zone's own name is not known to us; like Go for a zone
+/// without a name, its offset is repeated.
+pub(super) fn time(time: OffsetDateTime) -> String {
+    let time = local(time);
+    let mut out = String::with_capacity(40);
+    push_date_time(&mut out, time, ' ');
+    push_fraction(&mut out, time.nanosecond());
+    out.push(' ');
+    push_offset(&mut out, time.offset(), "");
+    out.push(' ');
+    if time.offset().is_utc() {
+        out.push_str("UTC");
+    } else {
+        push_offset(&mut out, time.offset(), "");
+    }
+    out
+}
+
+fn push_date_time(out: &mut String, time: OffsetDateTime, separator: char) {
+    let (year, month, day) = time.to_calendar_date();
+    let (hour, minute, second) = time.to_hms();
+    let month = u8::from(month);
+    let _ = write!(out, "{year:04}-{month:02}-{day:02}{separator}{hour:02}:{minute:02}:{second:02}");
+}
+
+fn push_fraction(out: &mut String, nanosecond: u32) {
+    if nanosecond != 0 {
+        let digits = format!("{nanosecond:09}");
+        out.push('.');
+        out.push_str(digits.trim_end_matches('0'));
+    }
+}
+
+fn push_offset(out: &mut String, offset: UtcOffset, separator: &str) {
+    let (hours, minutes, _) = offset.as_hms();
+    let sign = if offset.is_negative() { '-' } else { '+' };
+    let _ = write!(out, "{sign}{:02}{separator}{:02}", hours.unsigned_abs(), minutes.unsigned_abs());
+}
+
+/// The text of an operating system error as Go has it: `permission denied`.
+pub fn os_error(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error ").next().unwrap_or(&text);
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_quoted_as_go_quotes_them() {
+        for (text, quoted) in [
+            ("plain", r#""plain""#),
+            ("a \"b\" \\", r#""a \"b\" \\""#),
+            ("tab\tnl\n\x07\x1b\x7f", r#""tab\tnl\n\a\x1b\x7f""#),
+            ("grüße 世界 e\u{301}", "\"grüße 世界 e\u{301}\""),
+            ("\u{a0}\u{200b}\u{e0001}", r#""\u00a0\u200b\U000e0001""#),
+        ] {
+            assert_eq!(quote(text), quoted);
+        }
+    }
+
+    #[test]
+    fn floats_print_as_in_go() {
+        for (number, text, json) in [
+            (1.0, "1", "1"),
+            (0.5, "0.5", "0.5"),
+            (61.25, "61.25", "61.25"),
+            (0.00001, "1e-05", "0.00001"),
+            (1e-7, "1e-07", "1e-7"),
+            (1e21, "1e+21", "1e+21"),
+            (123_456_789.0, "1.23456789e+08", "123456789"),
+        ] {
+            assert_eq!((float(number), json_float(number).unwrap()), (text.to_owned(), json.to_owned()));
+        }
+    }
+
+    #[test]
+    fn times_print_as_in_go() {
+        let time = OffsetDateTime::from_unix_timestamp_nanos(1_609_502_400_120_000_000).unwrap();
+        let mut out = String::new();
+        push_rfc3339(&mut out, time, true);
+        assert_eq!(out, "2021-01-01T12:00:00.12Z");
+        let mut out = String::new();
+        let west = UtcOffset::from_hms(-3, -30, 0).unwrap();
+        push_rfc3339(&mut out, time.to_offset(west), false);
+        assert_eq!(out, "2021-01-01T08:30:00-03:30");
+    }
+
+    #[test]
+    fn operating_system_errors_read_as_in_go() {
+        let error = std::io::Error::from_raw_os_error(2);
+        assert_eq!(os_error(&error), "no such file or directory");
+    }
+}
