@@ -1,6 +1,7 @@
 //! Background work that compares what is with what should be, on a timer or when nudged.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -12,7 +13,13 @@ use crate::shutdown::Shutdown;
 ///
 /// Create it first and hand out clones, so that tasks may nudge each other regardless of who starts first.
 #[derive(Debug, Clone, Default)]
-pub struct Nudge(Arc<Notify>);
+pub struct Nudge(Arc<Pending>);
+
+#[derive(Debug, Default)]
+struct Pending {
+    asked: AtomicBool,
+    wake: Notify,
+}
 
 impl Nudge {
     pub fn new() -> Self {
@@ -20,12 +27,16 @@ impl Nudge {
     }
 
     pub fn nudge(&self) {
-        self.0.notify_one();
+        self.0.asked.store(true, Ordering::Release);
+        self.0.wake.notify_one();
     }
 
     /// Completes at the next nudge; at once if one came since the last time.
     pub async fn nudged(&self) {
-        self.0.notified().await;
+        // The wake-up of a nudge that was already served may still be stored, hence the flag.
+        while !self.0.asked.swap(false, Ordering::AcqRel) {
+            self.0.wake.notified().await;
+        }
     }
 }
 

@@ -50,7 +50,7 @@ fn printable(c: char) -> bool {
     std::str::from_utf8(&text[..length]).is_ok_and(|text| text.escape_debug().nth(1) == Some(c))
 }
 
-/// `%v` of a float: shortest digits, exponent form below 1e-4 and from 1e21 on.
+/// `%v` of a float: shortest digits, exponent form below 1e-4 and from 1e6 on.
 pub(super) fn float(number: f64) -> String {
     if number.is_nan() {
         return "NaN".to_owned();
