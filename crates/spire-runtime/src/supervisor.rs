@@ -173,7 +173,8 @@ impl Supervisor {
         let mut running = self.shared.running.lock();
         let id = running.next;
         running.next += 1;
-        let mut report = Report { ended: self.shared.ended.clone(), id, name, may_end, outcome: Outcome::Aborted };
+        let mut report =
+            Report { ended: self.shared.ended.clone(), id, name, may_end, outcome: Outcome::Aborted };
         let handle = tokio::spawn(async move {
             report.outcome = caught(work).await;
             drop(report);

@@ -41,12 +41,24 @@ impl State {
     /// Neither live nor ready, with one member that says why.
     pub fn failed(member: &str, error: impl fmt::Display) -> Self {
         let details = serde_json::json!({ member: error.to_string() });
-        Self { started: None, live: false, ready: false, live_details: details.clone(), ready_details: details }
+        Self {
+            started: None,
+            live: false,
+            ready: false,
+            live_details: details.clone(),
+            ready_details: details,
+        }
     }
 
     /// Before the first probe: not live, not ready, details null (FT-654).
     fn unknown() -> Self {
-        Self { started: None, live: false, ready: false, live_details: Value::Null, ready_details: Value::Null }
+        Self {
+            started: None,
+            live: false,
+            ready: false,
+            live_details: Value::Null,
+            ready_details: Value::Null,
+        }
     }
 
     fn problem(&self) -> Option<&'static str> {
@@ -239,8 +251,12 @@ impl Status {
         if state.started != Some(false) {
             tracing::error!(subsystem_name = "health", check = name, error, "Health check has failed");
         } else if self.startup_error != Some(error) {
-            tracing::warn!(subsystem_name = "health", check = name, error,
-                "Health check has failed. Starting up still.");
+            tracing::warn!(
+                subsystem_name = "health",
+                check = name,
+                error,
+                "Health check has failed. Starting up still."
+            );
             self.startup_error = Some(error);
         }
     }

@@ -98,7 +98,9 @@ async fn listen(settings: Arc<HealthSettings>, checks: &Checks, shutdown: &Shutd
     let address = settings.address();
     tracing::info!(subsystem_name = "health", address, "Serving health checks");
     let bound = match settings.check() {
-        Ok(()) => bind(&address).await.map_err(|error| format!("listen tcp {address}: bind: {}", go_text(&error))),
+        Ok(()) => {
+            bind(&address).await.map_err(|error| format!("listen tcp {address}: bind: {}", go_text(&error)))
+        }
         Err(error) => Err(error.to_string()),
     };
     match bound {

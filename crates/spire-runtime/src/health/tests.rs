@@ -180,10 +180,7 @@ async fn a_listener_that_cannot_bind_only_warns() {
         tokio::task::yield_now().await;
     }
     let warning = log.find("Error serving health checks").unwrap();
-    assert_eq!(
-        warning.field("error"),
-        format!("listen tcp 127.0.0.1:{port}: bind: address already in use")
-    );
+    assert_eq!(warning.field("error"), format!("listen tcp 127.0.0.1:{port}: bind: address already in use"));
     shutdown.trigger();
     task.await.unwrap();
 }

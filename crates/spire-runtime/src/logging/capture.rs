@@ -84,7 +84,8 @@ impl Writer for Lines {
     }
 
     fn write(&self, record: Record) {
-        let fields = record.fields.into_iter().map(|(name, value)| (name.into_owned(), value.to_string())).collect();
+        let fields =
+            record.fields.into_iter().map(|(name, value)| (name.into_owned(), value.to_string())).collect();
         self.0.lock().push(Captured { level: record.level, message: record.message, fields });
     }
 }

@@ -101,8 +101,10 @@ pub(super) fn push_rfc3339(out: &mut String, time: OffsetDateTime, nanoseconds: 
     }
 }
 
-/// `2006-01-02 15:04:05.999999999 -0700 MST` in local time. The zone's own name is not known to us; like Go for a zone
-/// without a name, its offset is repeated.
+/// `2006-01-02 15:04:05.999999999 -0700 MST` in local time.
+///
+/// The zone's own name is not known to us. Most zones have none but their offset, `-03`, which is what is shown for
+/// those that do have one, too.
 pub(super) fn time(time: OffsetDateTime) -> String {
     let time = local(time);
     let mut out = String::with_capacity(40);
@@ -114,7 +116,9 @@ pub(super) fn time(time: OffsetDateTime) -> String {
     if time.offset().is_utc() {
         out.push_str("UTC");
     } else {
-        push_offset(&mut out, time.offset(), "");
+        let mut name = String::new();
+        push_offset(&mut name, time.offset(), "");
+        out.push_str(name.strip_suffix("00").unwrap_or(&name));
     }
     out
 }

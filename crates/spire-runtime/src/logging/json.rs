@@ -7,7 +7,8 @@ use super::record::Record;
 use super::value::LogValue;
 
 pub(super) fn line(out: &mut String, record: &Record) {
-    let mut fixed = [("level", Fixed::Level), ("msg", Fixed::Message), ("time", Fixed::Time)].into_iter().peekable();
+    let mut fixed =
+        [("level", Fixed::Level), ("msg", Fixed::Message), ("time", Fixed::Time)].into_iter().peekable();
     let mut separator = '{';
     for (name, value) in &record.fields {
         while let Some((_, part)) = fixed.next_if(|(fixed_name, _)| *fixed_name < &**name) {
@@ -75,6 +76,8 @@ fn push_value(out: &mut String, value: &LogValue) {
             out.push('"');
             Ok(())
         }
+        // Go's usual empty list is one that was never made.
+        LogValue::List(items) if items.is_empty() => out.write_str("null"),
         LogValue::List(items) => {
             out.push('[');
             for (index, item) in items.iter().enumerate() {

@@ -173,7 +173,9 @@ impl<W: Writer> LogLayer<W> {
 
 /// Libraries log too; upstream's log has nothing of the kind.
 fn is_ours(target: &str) -> bool {
-    target.starts_with("spire") || target.starts_with("oidc_discovery_provider") || target.starts_with("spiffe_helper")
+    target.starts_with("spire")
+        || target.starts_with("oidc_discovery_provider")
+        || target.starts_with("spiffe_helper")
 }
 
 /// The fields of a span, kept with it.

@@ -86,7 +86,9 @@ mod tests {
     #[test]
     fn names_are_read_in_any_case_and_others_refused_as_logrus_does() {
         // SC-067
-        for (text, level) in [("PANIC", LogLevel::Panic), ("Warning", LogLevel::Warn), ("warn", LogLevel::Warn)] {
+        for (text, level) in
+            [("PANIC", LogLevel::Panic), ("Warning", LogLevel::Warn), ("warn", LogLevel::Warn)]
+        {
             assert_eq!(text.parse::<LogLevel>().unwrap(), level);
         }
         assert_eq!("loud".parse::<LogLevel>().unwrap_err().to_string(), "not a valid logrus Level: \"loud\"");

@@ -12,7 +12,10 @@ pub(super) enum Output {
     Stdout,
     Stderr,
     Discard,
-    File { path: PathBuf, file: File },
+    File {
+        path: PathBuf,
+        file: File,
+    },
     #[cfg(test)]
     Memory(Vec<u8>),
 }

@@ -68,11 +68,20 @@ fn a_json_line_is_sorted_typed_and_html_escaped() {
     let options = LogOptions { format: LogFormat::Json, ..LogOptions::default() };
     let text = written(&options, |_| {
         let error = std::io::Error::other("a <b> & \"c\"");
-        tracing::warn!(error = &error as &dyn std::error::Error, zone = 1, alert = true, time = "x", "Odd\nthing");
+        let none = LogValue::list(Vec::<String>::new());
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            zone = 1,
+            alert = true,
+            time = "x",
+            admin_ids = none.as_value(),
+            ids = LogValue::list(["a", "b"]).as_value(),
+            "Odd\nthing"
+        );
     });
     assert_eq!(
         without_time(&text),
-        "{\"alert\":true,\"error\":\"a \\u003cb\\u003e \\u0026 \\\"c\\\"\",\"fields.time\":\"x\",\
+        "{\"admin_ids\":null,\"alert\":true,\"error\":\"a \\u003cb\\u003e \\u0026 \\\"c\\\"\",\"fields.time\":\"x\",\"ids\":[\"a\",\"b\"],\
          \"level\":\"warning\",\"msg\":\"Odd\\nthing\",\"time\":\"\",\"zone\":1}\n"
     );
 }
@@ -80,7 +89,12 @@ fn a_json_line_is_sorted_typed_and_html_escaped() {
 #[test]
 fn span_fields_are_added_and_inner_values_win() {
     let text = written(&LogOptions::default(), |_| {
-        let outer = tracing::info_span!("rpc", service = "entry.v1.Entry", method = "x", caller = tracing::field::Empty);
+        let outer = tracing::info_span!(
+            "rpc",
+            service = "entry.v1.Entry",
+            method = "x",
+            caller = tracing::field::Empty
+        );
         let _outer = outer.enter();
         outer.record("caller", "me");
         let _inner = tracing::info_span!("inner", method = "y").entered();
@@ -95,7 +109,12 @@ fn emitted_lines_carry_any_fields_and_any_level() {
         emit(
             LogLevel::Info,
             "API accessed",
-            &[("type", "audit".into()), ("status", "success".into()), ("ttl", 60.into()), ("msg", "m".into())],
+            &[
+                ("type", "audit".into()),
+                ("status", "success".into()),
+                ("ttl", 60.into()),
+                ("msg", "m".into()),
+            ],
         );
         emit(LogLevel::Fatal, "over", &[]);
         emit(LogLevel::Debug, "hidden", &[]);
@@ -128,7 +147,10 @@ fn the_level_changes_at_run_time_and_can_be_reset() {
         say("reset");
     });
     let said: Vec<&str> = text.lines().map(|line| line.split("msg=").nth(1).unwrap()).collect();
-    assert_eq!(said, ["\"launch!\"", "launch", "trace", "\"trace!\"", "trace", "fatal", "\"reset!\"", "reset"]);
+    assert_eq!(
+        said,
+        ["\"launch!\"", "launch", "trace", "\"trace!\"", "trace", "fatal", "\"reset!\"", "reset"]
+    );
 }
 
 #[test]
@@ -148,8 +170,12 @@ fn the_source_location_is_two_fields() {
         emit(LogLevel::Info, "emit", &[]);
     });
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].contains("file=\"tests.rs:") && lines[0].contains("func=\"spire_runtime::logging::tests\""));
-    assert!(lines[1].contains("file=\"tests.rs:") && lines[1].contains("func=\"spire_runtime::logging::tests\""));
+    assert!(
+        lines[0].contains("file=\"tests.rs:") && lines[0].contains("func=\"spire_runtime::logging::tests\"")
+    );
+    assert!(
+        lines[1].contains("file=\"tests.rs:") && lines[1].contains("func=\"spire_runtime::logging::tests\"")
+    );
 }
 
 #[test]

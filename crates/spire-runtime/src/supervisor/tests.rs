@@ -24,7 +24,8 @@ async fn an_error_stops_the_others_and_is_returned_in_its_own_words() {
     let shutdown = Shutdown::new();
     let supervisor = Supervisor::new(shutdown.clone());
     supervisor.spawn("worker", until_stopped);
-    supervisor.spawn("listener", |_| async { Err::<(), _>("listen tcp :8081: bind: address already in use") });
+    supervisor
+        .spawn("listener", |_| async { Err::<(), _>("listen tcp :8081: bind: address already in use") });
     let failed = supervisor.join(SOON).await.unwrap_err();
     assert_eq!(failed.task, "listener");
     assert_eq!(failed.to_string(), "listen tcp :8081: bind: address already in use");
