@@ -1,0 +1,91 @@
+//! gRPC channels: lazy, kept, reconnecting, and failing each call at once while there is no connection.
+
+mod dial;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
+
+use crate::tls::ClientTls;
+use dial::{Dialer, os_error};
+
+/// As long as Go's gRPC gives a connection attempt.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Requests waiting for the connection; a few callers share each channel.
+const QUEUE: usize = 64;
+
+/// The address of a server is unusable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("server address {0:?} is not host:port")]
+pub struct BadTarget(pub String);
+
+/// A channel to the socket at `path`. Connects at the first call; while it cannot, each call fails with the words of
+/// Go's gRPC (SC-225).
+pub fn uds(path: &Path) -> Channel {
+    let path: Arc<Path> = path.into();
+    let connector = service_fn(move |_| {
+        let path = path.clone();
+        async move {
+            match UnixStream::connect(&path).await {
+                Ok(stream) => Ok(TokioIo::new(stream)),
+                Err(error) => {
+                    Err(dialing(&format!("dial unix {}: connect: {}", shown(&path), os_error(&error))))
+                }
+            }
+        }
+    });
+    endpoint("http://localhost").connect_with_connector_lazy(connector)
+}
+
+/// Go shows an absolute path as the URL it made of it.
+fn shown(path: &Path) -> String {
+    let slashes = if path.is_absolute() { "//" } else { "" };
+    format!("{slashes}{}", path.display())
+}
+
+/// A TLS channel to `target`, which is `host:port` (AG-231).
+///
+/// The name is resolved at each connection attempt. Each attempt starts with another of its addresses than the last
+/// and tries all of them, so that connections spread over the servers and one dead server does not matter.
+pub fn tls(target: &str, tls: Arc<ClientTls>) -> Result<Channel, BadTarget> {
+    let dialer = Arc::new(Dialer::new(target, tls).ok_or_else(|| BadTarget(target.to_owned()))?);
+    let authority = http::uri::Authority::try_from(target).map_err(|_| BadTarget(target.to_owned()))?;
+    let connector = service_fn(move |_| {
+        let dialer = dialer.clone();
+        async move {
+            let attempt = Box::pin(dialer.connect());
+            match tokio::time::timeout(CONNECT_TIMEOUT, attempt).await {
+                Ok(Ok(stream)) => Ok(TokioIo::new(stream)),
+                Ok(Err(status)) => Err(status),
+                Err(_) => Err(dialing(&format!("dial tcp {}: i/o timeout", dialer.target()))),
+            }
+        }
+    });
+    Ok(endpoint(&format!("https://{authority}")).connect_with_connector_lazy(connector))
+}
+
+fn endpoint(uri: &str) -> Endpoint {
+    // The callers pass texts that are URIs by construction; should that ever fail, the placeholder only ends up in the
+    // `:authority` header.
+    let endpoint = Endpoint::from_shared(uri.to_owned());
+    endpoint.unwrap_or_else(|_| Endpoint::from_static("http://localhost")).buffer_size(QUEUE)
+}
+
+/// The status of a call that found no connection to be had.
+fn dialing(reason: &str) -> Status {
+    connection_error(&format!("transport: Error while dialing: {reason}"))
+}
+
+fn connection_error(reason: &str) -> Status {
+    let quoted = spire_runtime::logging::go_quote(reason);
+    Status::unavailable(format!("connection error: desc = {quoted}"))
+}
+
+#[cfg(test)]
+mod tests;

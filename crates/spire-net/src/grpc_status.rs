@@ -1,0 +1,44 @@
+//! gRPC errors in the words of Go's library, which users of SPIRE know and match on (SC-225).
+
+use tonic::{Code, Status};
+
+/// `NotFound`, `InvalidArgument` and so on.
+pub fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "Canceled",
+        Code::Unknown => "Unknown",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Aborted => "Aborted",
+        Code::OutOfRange => "OutOfRange",
+        Code::Unimplemented => "Unimplemented",
+        Code::Internal => "Internal",
+        Code::Unavailable => "Unavailable",
+        Code::DataLoss => "DataLoss",
+        Code::Unauthenticated => "Unauthenticated",
+    }
+}
+
+/// `rpc error: code = NotFound desc = …`.
+pub fn rpc_error_text(status: &Status) -> String {
+    format!("rpc error: code = {} desc = {}", code_name(status.code()), status.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_reads_as_in_go() {
+        // SC-225
+        let status = Status::not_found("entry not found");
+        assert_eq!(rpc_error_text(&status), "rpc error: code = NotFound desc = entry not found");
+        assert_eq!(rpc_error_text(&Status::cancelled("")), "rpc error: code = Canceled desc = ");
+    }
+}

@@ -1,0 +1,142 @@
+//! A connection from a local process.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustix::net::Shutdown;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+use tonic::transport::server::Connected;
+
+use super::listener::Tracking;
+use super::pin::{PeerCredentials, PinError, PinnedPeer};
+
+/// Who is on the other side; found in the extensions of each request.
+#[derive(Debug, Clone)]
+pub struct LocalPeer(Arc<Known>);
+
+#[derive(Debug)]
+enum Known {
+    /// Peers are not tracked on this listener.
+    Nothing,
+    Pinned(PinnedPeer),
+}
+
+impl LocalPeer {
+    /// The pinned process; `None` on a listener that does not track its peers.
+    pub fn pinned(&self) -> Option<&PinnedPeer> {
+        match &*self.0 {
+            Known::Nothing => None,
+            Known::Pinned(peer) => Some(peer),
+        }
+    }
+
+    /// A peer for tests and in-process callers.
+    pub fn of(pinned: PinnedPeer) -> Self {
+        Self(Arc::new(Known::Pinned(pinned)))
+    }
+}
+
+/// A connection from a local process.
+#[derive(Debug)]
+pub struct LocalStream {
+    // Shared only with the pin, which closes the connection when the peer is found to be gone.
+    stream: Arc<UnixStream>,
+    peer: LocalPeer,
+}
+
+impl LocalStream {
+    pub(super) fn accepted(stream: UnixStream, tracking: Tracking) -> Result<Self, PinError> {
+        let stream = Arc::new(stream);
+        let known = match tracking {
+            Tracking::Off => Known::Nothing,
+            Tracking::Pinned => {
+                let credentials = stream.peer_cred().map_err(|source| PinError::Handle { pid: 0, source })?;
+                let pid = credentials.pid().unwrap_or_default();
+                let credentials = PeerCredentials { pid, uid: credentials.uid(), gid: credentials.gid() };
+                Known::Pinned(PinnedPeer::of_connection(credentials, Arc::downgrade(&stream))?)
+            }
+        };
+        Ok(Self { stream, peer: LocalPeer(Arc::new(known)) })
+    }
+
+    pub fn peer(&self) -> &LocalPeer {
+        &self.peer
+    }
+}
+
+impl Connected for LocalStream {
+    type ConnectInfo = LocalPeer;
+
+    fn connect_info(&self) -> LocalPeer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for LocalStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.stream.try_read(buffer.initialize_unfilled()) {
+                Ok(length) => {
+                    buffer.advance(length);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl LocalStream {
+    fn poll_send(
+        &self,
+        context: &mut Context<'_>,
+        send: impl Fn(&UnixStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(context))?;
+            match send(&self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for LocalStream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(context, |stream| stream.try_write(bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(context, |stream| stream.try_write_vectored(parts))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match rustix::net::shutdown(&*self.stream, Shutdown::Write) {
+            // The other side may be gone, or the pin may have closed the connection.
+            Ok(()) | Err(rustix::io::Errno::NOTCONN) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
+    }
+}
