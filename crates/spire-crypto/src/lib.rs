@@ -1,1 +1,14 @@
-//! Keys, X.509, JOSE, bundle documents; the one place that touches the crypto backend.
+//! Keys, X.509, JOSE and bundle documents: the one place that touches the
+//! crypto backend (architecture A10).
+
+pub mod bundle_document;
+pub mod jose;
+pub mod key;
+pub mod pem;
+pub mod random;
+pub mod secret;
+pub mod signer;
+pub mod x509;
+
+pub use key::{KeyAlgorithm, KeyError, KeyType, PrivateKey, PublicKey, SignatureScheme};
+pub use signer::{SignError, Signer, default_scheme};

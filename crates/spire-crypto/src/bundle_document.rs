@@ -1,0 +1,287 @@
+//! The SPIFFE bundle document (SPIFFE Trust Domain and Bundle section 4).
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::ser::PrettyFormatter;
+use serde_json::{Map, Value};
+use spire_types::{Bundle, JwtAuthority, TrustDomain, X509Authority};
+
+use crate::jose::{JwkError, jwk_members, public_key_of};
+use crate::key::PublicKey;
+use crate::x509::{Certificate, X509Error};
+
+/// Why a document was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    #[error("no authorities found")]
+    NoAuthorities,
+    #[error("missing key ID in {use_} entry {index}")]
+    NoKeyId { use_: &'static str, index: usize },
+    #[error("expected a single certificate in x509-svid entry {index}; got {count}")]
+    Certificates { index: usize, count: usize },
+    #[error("error adding authority {index} of JWKS: {reason}")]
+    Authority { index: usize, reason: String },
+    #[error("key {index} of the JWKS: {source}")]
+    Key { index: usize, source: JwkError },
+    #[error("certificate of key {index} does not match the key")]
+    Mismatch { index: usize },
+    #[error(transparent)]
+    X509(#[from] X509Error),
+    #[error(transparent)]
+    Jwk(#[from] JwkError),
+}
+
+/// What to write of a bundle.
+#[derive(Debug, Clone, Copy)]
+pub struct Contents {
+    pub x509_authorities: bool,
+    pub jwt_authorities: bool,
+    /// No `use`, no `spiffe_` members (CA-325).
+    pub standard_jwks: bool,
+    /// Overrides the stored hint; seconds.
+    pub refresh_hint: Option<i64>,
+    /// Spaces a level; 0 is compact.
+    pub indent: usize,
+    /// Without any key: `"keys": null` instead of `[]` (CA-334).
+    pub null_when_empty: bool,
+}
+
+impl Contents {
+    /// As the bundle endpoint and files show it (CA-321).
+    pub const SPIFFE: Self = Self {
+        x509_authorities: true,
+        jwt_authorities: true,
+        standard_jwks: false,
+        refresh_hint: None,
+        indent: 4,
+        null_when_empty: false,
+    };
+    /// As the Workload API shows JWT bundles (AG-488).
+    pub const JWT_JWKS: Self = Self { x509_authorities: false, standard_jwks: true, ..Self::SPIFFE };
+}
+
+/// A JSON object whose members keep their order.
+struct Ordered(Vec<(&'static str, Member)>);
+
+enum Member {
+    Text(String),
+    Number(i64),
+    Texts(Vec<String>),
+    Objects(Option<Vec<Ordered>>),
+}
+
+impl Serialize for Ordered {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap as _;
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, member) in &self.0 {
+            match member {
+                Member::Text(value) => map.serialize_entry(name, value)?,
+                Member::Number(value) => map.serialize_entry(name, value)?,
+                Member::Texts(value) => map.serialize_entry(name, value)?,
+                Member::Objects(value) => map.serialize_entry(name, value)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// Writes a bundle. JWT keys are ordered by key id, so that equal bundles
+/// give equal documents (AG-488).
+pub fn marshal(bundle: &Bundle, contents: Contents) -> Result<Vec<u8>, DocumentError> {
+    let mut keys = Vec::new();
+    if contents.x509_authorities {
+        for authority in &bundle.x509_authorities {
+            for certificate in Certificate::parse_many(&authority.der)? {
+                keys.push(x509_key(&certificate, contents)?);
+            }
+        }
+    }
+    if contents.jwt_authorities {
+        let mut authorities: Vec<&JwtAuthority> = bundle.jwt_authorities.iter().collect();
+        authorities.sort_by(|a, b| a.key_id.cmp(&b.key_id));
+        for authority in authorities {
+            let key = PublicKey::from_pkix(&authority.public_key).map_err(JwkError::from)?;
+            keys.push(Ordered(key_entry("jwt-svid", Some(&authority.key_id), &key, contents)?));
+        }
+    }
+    let empty = keys.is_empty() && contents.null_when_empty;
+    let mut document = vec![("keys", Member::Objects((!empty).then_some(keys)))];
+    if !contents.standard_jwks {
+        let sequence = i64::try_from(bundle.sequence_number).unwrap_or(i64::MAX);
+        let hint = contents.refresh_hint.unwrap_or(bundle.refresh_hint);
+        document.extend((sequence > 0).then_some(("spiffe_sequence", Member::Number(sequence))));
+        document.extend((hint > 0).then_some(("spiffe_refresh_hint", Member::Number(hint))));
+    }
+    write(&Ordered(document), contents.indent)
+}
+
+fn x509_key(certificate: &Certificate, contents: Contents) -> Result<Ordered, DocumentError> {
+    let mut members = key_entry("x509-svid", None, &certificate.public_key()?, contents)?;
+    members.push(("x5c", Member::Texts(vec![STANDARD.encode(certificate.der())])));
+    Ok(Ordered(members))
+}
+
+/// `use kty kid crv x y n e`, in this order (CA-322).
+fn key_entry(
+    use_: &'static str,
+    key_id: Option<&str>,
+    key: &PublicKey,
+    contents: Contents,
+) -> Result<Vec<(&'static str, Member)>, DocumentError> {
+    let mut entry = Vec::with_capacity(8);
+    if !contents.standard_jwks {
+        entry.push(("use", Member::Text(use_.to_owned())));
+    }
+    for (name, value) in jwk_members(key)? {
+        entry.push((name, Member::Text(value)));
+        if name == "kty"
+            && let Some(key_id) = key_id
+        {
+            entry.push(("kid", Member::Text(key_id.to_owned())));
+        }
+    }
+    Ok(entry)
+}
+
+fn write(document: &Ordered, indent: usize) -> Result<Vec<u8>, DocumentError> {
+    let mut out = Vec::with_capacity(1024);
+    if indent == 0 {
+        serde_json::to_writer(&mut out, document)?;
+        return Ok(out);
+    }
+    let spaces = " ".repeat(indent);
+    let formatter = PrettyFormatter::with_indent(spaces.as_bytes());
+    document.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter))?;
+    Ok(out)
+}
+
+/// Which of upstream's two readers to be (CA-330, CA-331).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Of the agent's bootstrap and of federation: an absent list is empty.
+    Spire,
+    /// Of the command line: `keys` must be there.
+    GoSpiffe,
+}
+
+/// Reads a document. Keys of unknown or missing `use` are passed over, as the
+/// standard wants (CA-412, CA-542).
+pub fn unmarshal(
+    trust_domain: TrustDomain,
+    document: &[u8],
+    reader: Reader,
+) -> Result<Bundle, DocumentError> {
+    let document: Map<String, Value> = serde_json::from_slice(document)?;
+    let mut bundle = Bundle::empty(trust_domain);
+    match document.get("keys") {
+        Some(Value::Array(keys)) => {
+            for (index, key) in keys.iter().enumerate() {
+                let jwk = key.as_object().ok_or(DocumentError::Key { index, source: JwkError::NoType })?;
+                read_key(&mut bundle, index, jwk)?;
+            }
+        }
+        _ if reader == Reader::GoSpiffe => return Err(DocumentError::NoAuthorities),
+        _ => {}
+    }
+    bundle.refresh_hint = document.get("spiffe_refresh_hint").and_then(Value::as_i64).unwrap_or_default();
+    if reader == Reader::GoSpiffe {
+        bundle.sequence_number = document.get("spiffe_sequence").and_then(Value::as_u64).unwrap_or_default();
+    }
+    Ok(bundle)
+}
+
+fn read_key(bundle: &mut Bundle, index: usize, jwk: &Map<String, Value>) -> Result<(), DocumentError> {
+    let text = |name: &str| jwk.get(name).and_then(Value::as_str).unwrap_or_default();
+    match text("use") {
+        "x509-svid" => {
+            let certificate = certificate_of(index, jwk)?;
+            let authority = X509Authority { der: certificate.der().clone(), tainted: false };
+            if !bundle.x509_authorities.contains(&authority) {
+                bundle.x509_authorities.push(authority);
+            }
+        }
+        "jwt-svid" => {
+            let key_id = text("kid").to_owned();
+            if key_id.is_empty() {
+                return Err(DocumentError::NoKeyId { use_: "jwt-svid", index });
+            }
+            let key = public_key_of(jwk).map_err(|source| DocumentError::Key { index, source })?;
+            bundle.jwt_authorities.retain(|known| known.key_id != key_id);
+            let public_key = Arc::from(key.pkix());
+            bundle.jwt_authorities.push(JwtAuthority { key_id, public_key, expires_at: 0, tainted: false });
+        }
+        "wit-svid" if text("kid").is_empty() => {
+            return Err(DocumentError::NoKeyId { use_: "wit-svid", index });
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn certificate_of(index: usize, jwk: &Map<String, Value>) -> Result<Certificate, DocumentError> {
+    let chain = jwk.get("x5c").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let [first] = chain else {
+        return Err(DocumentError::Certificates { index, count: chain.len() });
+    };
+    let der = first
+        .as_str()
+        .and_then(|text| STANDARD.decode(text).ok())
+        .ok_or(DocumentError::Certificates { index, count: 0 })?;
+    let certificate = Certificate::parse(&der)?;
+    let key = public_key_of(jwk).map_err(|source| DocumentError::Key { index, source })?;
+    if key != certificate.public_key()? {
+        return Err(DocumentError::Mismatch { index });
+    }
+    Ok(certificate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{KeyType, PrivateKey};
+
+    fn bundle() -> Bundle {
+        let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        let mut bundle = Bundle::empty("td".parse().unwrap());
+        bundle.jwt_authorities.push(JwtAuthority {
+            key_id: "kid".into(),
+            public_key: key.public_key().pkix().into(),
+            expires_at: 0,
+            tainted: false,
+        });
+        bundle.sequence_number = 7;
+        bundle
+    }
+
+    #[test]
+    fn documents_read_back_as_they_were_written() {
+        let bundle = bundle();
+        let text = marshal(&bundle, Contents::SPIFFE).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.starts_with("{\n    \"keys\": [\n        {\n            \"use\": \"jwt-svid\",\n            \"kty\": \"EC\",\n            \"kid\": \"kid\",\n            \"crv\": \"P-256\","), "{text}");
+        assert!(text.ends_with("\n    ],\n    \"spiffe_sequence\": 7\n}"), "{text}");
+        let again = unmarshal("td".parse().unwrap(), text.as_bytes(), Reader::GoSpiffe).unwrap();
+        assert_eq!(again, bundle);
+    }
+
+    #[test]
+    fn unknown_uses_are_passed_over_and_empty_documents_judged_by_reader() {
+        // CA-330, CA-331, CA-412
+        let td = || "td".parse().unwrap();
+        let odd = br#"{"keys":[{"use":"foo","kty":"oct"},{"kty":"EC"}]}"#;
+        assert_eq!(unmarshal(td(), odd, Reader::Spire).unwrap(), Bundle::empty(td()));
+        assert!(unmarshal(td(), b"{}", Reader::Spire).is_ok());
+        assert_eq!(unmarshal(td(), b"{}", Reader::GoSpiffe).unwrap_err().to_string(), "no authorities found");
+        let nameless = br#"{"keys":[{"use":"jwt-svid","kty":"EC"}]}"#;
+        assert_eq!(
+            unmarshal(td(), nameless, Reader::Spire).unwrap_err().to_string(),
+            "missing key ID in jwt-svid entry 0"
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! JSON Web Keys, signatures and JWT-SVIDs (RFC 7515 to RFC 7519, SPIFFE JWT-SVID).
+
+mod jwk;
+mod jwt_svid;
+
+pub use jwk::{JwkError, jwk_members, public_key_of};
+pub use jwt_svid::{
+    Claims, JwtClaims, JwtError, JwtHeader, jws_algorithm, peek_header, sign_jwt_svid, validate_jwt_svid,
+};

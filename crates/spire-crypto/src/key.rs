@@ -1,0 +1,443 @@
+//! Private and public keys.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa;
+use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _, RsaKeyPair, UnparsedPublicKey};
+use const_oid::ObjectIdentifier;
+use const_oid::db::{rfc5912, rfc8410};
+use der::{Decode, Encode};
+use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use zeroize::Zeroizing;
+
+/// The key types that SPIRE makes (CA-026).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyType {
+    Rsa2048,
+    Rsa4096,
+    EcP256,
+    EcP384,
+}
+
+impl KeyType {
+    /// The name in configuration files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rsa2048 => "rsa-2048",
+            Self::Rsa4096 => "rsa-4096",
+            Self::EcP256 => "ec-p256",
+            Self::EcP384 => "ec-p384",
+        }
+    }
+}
+
+impl fmt::Display for KeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for KeyType {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        [Self::Rsa2048, Self::Rsa4096, Self::EcP256, Self::EcP384]
+            .into_iter()
+            .find(|kind| kind.name().eq_ignore_ascii_case(text))
+            .ok_or_else(|| KeyError::UnknownType(text.to_owned()))
+    }
+}
+
+/// Why a key could not be made, read or used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("key type {0:?} is unknown")]
+    UnknownType(String),
+    #[error("malformed private key: {0}")]
+    MalformedPrivate(String),
+    #[error("malformed public key: {0}")]
+    MalformedPublic(String),
+    #[error("key algorithm does not fit the signature algorithm")]
+    SchemeMismatch,
+    #[error("signature is not valid")]
+    BadSignature,
+    #[error("the crypto library failed to {0}")]
+    Backend(&'static str),
+}
+
+/// How a signature is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SignatureScheme {
+    RsaPkcs1Sha256,
+    RsaPkcs1Sha384,
+    RsaPkcs1Sha512,
+    RsaPssSha256,
+    RsaPssSha384,
+    RsaPssSha512,
+    EcdsaSha256,
+    EcdsaSha384,
+    EcdsaSha512,
+    Ed25519,
+}
+
+/// What kind of key a public key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyAlgorithm {
+    Rsa {
+        bits: usize,
+    },
+    EcP256,
+    EcP384,
+    EcP521,
+    Ed25519,
+    /// Parses as SubjectPublicKeyInfo; signatures with it cannot be checked here.
+    Other,
+}
+
+/// A public key in its PKIX form (RFC 5280 section 4.1.2.7).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PublicKey {
+    spki: Arc<[u8]>,
+    algorithm: KeyAlgorithm,
+    /// Where the BIT STRING content begins in `spki`; it runs to the end.
+    key_at: usize,
+}
+
+impl PublicKey {
+    pub fn from_pkix(der: &[u8]) -> Result<Self, KeyError> {
+        let malformed = |error: der::Error| KeyError::MalformedPublic(error.to_string());
+        let info = SubjectPublicKeyInfoRef::from_der(der).map_err(malformed)?;
+        let bits = info
+            .subject_public_key
+            .as_bytes()
+            .ok_or_else(|| KeyError::MalformedPublic("the key is not a whole number of bytes".to_owned()))?;
+        let algorithm = algorithm_of(&info.algorithm, bits)?;
+        Ok(Self { spki: der.into(), algorithm, key_at: der.len() - bits.len() })
+    }
+
+    /// The PKIX DER.
+    pub fn pkix(&self) -> &[u8] {
+        &self.spki
+    }
+
+    pub fn shared_pkix(&self) -> Arc<[u8]> {
+        self.spki.clone()
+    }
+
+    pub fn algorithm(&self) -> KeyAlgorithm {
+        self.algorithm
+    }
+
+    /// The content of the BIT STRING.
+    pub fn key_bits(&self) -> &[u8] {
+        &self.spki[self.key_at..]
+    }
+
+    /// SHA-1 of the key bits (RFC 5280 section 4.2.1.2 method 1; CA-203).
+    pub fn subject_key_id(&self) -> [u8; 20] {
+        let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, self.key_bits());
+        let mut id = [0; 20];
+        id.copy_from_slice(digest.as_ref());
+        id
+    }
+
+    /// The subject key id as lower-case hex: the authority id of an X.509 CA (CA-022).
+    pub fn subject_key_id_hex(&self) -> String {
+        hex::encode(self.subject_key_id())
+    }
+
+    pub fn verify(&self, scheme: SignatureScheme, message: &[u8], signature: &[u8]) -> Result<(), KeyError> {
+        use SignatureScheme as S;
+        let algorithm: &'static dyn signature::VerificationAlgorithm = match (self.algorithm, scheme) {
+            (KeyAlgorithm::Rsa { .. }, S::RsaPkcs1Sha256) => {
+                &signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY
+            }
+            (KeyAlgorithm::Rsa { .. }, S::RsaPkcs1Sha384) => &signature::RSA_PKCS1_2048_8192_SHA384,
+            (KeyAlgorithm::Rsa { .. }, S::RsaPkcs1Sha512) => {
+                &signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY
+            }
+            (KeyAlgorithm::Rsa { .. }, S::RsaPssSha256) => &signature::RSA_PSS_2048_8192_SHA256,
+            (KeyAlgorithm::Rsa { .. }, S::RsaPssSha384) => &signature::RSA_PSS_2048_8192_SHA384,
+            (KeyAlgorithm::Rsa { .. }, S::RsaPssSha512) => &signature::RSA_PSS_2048_8192_SHA512,
+            (KeyAlgorithm::EcP256, S::EcdsaSha256) => &signature::ECDSA_P256_SHA256_ASN1,
+            (KeyAlgorithm::EcP256, S::EcdsaSha384) => &signature::ECDSA_P256_SHA384_ASN1,
+            (KeyAlgorithm::EcP256, S::EcdsaSha512) => &signature::ECDSA_P256_SHA512_ASN1,
+            (KeyAlgorithm::EcP384, S::EcdsaSha256) => &signature::ECDSA_P384_SHA256_ASN1,
+            (KeyAlgorithm::EcP384, S::EcdsaSha384) => &signature::ECDSA_P384_SHA384_ASN1,
+            (KeyAlgorithm::EcP384, S::EcdsaSha512) => &signature::ECDSA_P384_SHA512_ASN1,
+            (KeyAlgorithm::EcP521, S::EcdsaSha256) => &signature::ECDSA_P521_SHA256_ASN1,
+            (KeyAlgorithm::EcP521, S::EcdsaSha384) => &signature::ECDSA_P521_SHA384_ASN1,
+            (KeyAlgorithm::EcP521, S::EcdsaSha512) => &signature::ECDSA_P521_SHA512_ASN1,
+            (KeyAlgorithm::Ed25519, S::Ed25519) => &signature::ED25519,
+            _ => return Err(KeyError::SchemeMismatch),
+        };
+        UnparsedPublicKey::new(algorithm, self.key_bits())
+            .verify(message, signature)
+            .map_err(|_| KeyError::BadSignature)
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({:?}, {})", self.algorithm, self.subject_key_id_hex())
+    }
+}
+
+fn algorithm_of(id: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyAlgorithm, KeyError> {
+    if id.oid == rfc5912::RSA_ENCRYPTION {
+        return Ok(KeyAlgorithm::Rsa { bits: rsa_bits(bits)? });
+    }
+    if id.oid == rfc8410::ID_ED_25519 {
+        return Ok(KeyAlgorithm::Ed25519);
+    }
+    if id.oid != rfc5912::ID_EC_PUBLIC_KEY {
+        return Ok(KeyAlgorithm::Other);
+    }
+    let curve = id
+        .parameters
+        .and_then(|p| p.decode_as::<ObjectIdentifier>().ok())
+        .ok_or_else(|| KeyError::MalformedPublic("EC key without a named curve".to_owned()))?;
+    let (algorithm, length) = match curve {
+        rfc5912::SECP_256_R_1 => (KeyAlgorithm::EcP256, 65),
+        rfc5912::SECP_384_R_1 => (KeyAlgorithm::EcP384, 97),
+        rfc5912::SECP_521_R_1 => (KeyAlgorithm::EcP521, 133),
+        _ => return Ok(KeyAlgorithm::Other),
+    };
+    if bits.len() != length || bits.first() != Some(&4) {
+        return Err(KeyError::MalformedPublic("EC point is not in uncompressed form".to_owned()));
+    }
+    Ok(algorithm)
+}
+
+/// Size of the modulus of an `RSAPublicKey` (RFC 8017 appendix A.1.1).
+fn rsa_bits(der: &[u8]) -> Result<usize, KeyError> {
+    let (modulus, _) = rsa_parts(der)?;
+    let top = modulus.first().copied().unwrap_or_default();
+    Ok(modulus.len() * 8 - top.leading_zeros() as usize)
+}
+
+/// Modulus and exponent of an `RSAPublicKey`, big-endian without leading zeros.
+pub(crate) fn rsa_parts(der: &[u8]) -> Result<(&[u8], &[u8]), KeyError> {
+    #[derive(der::Sequence)]
+    struct RsaPublicKey<'a> {
+        modulus: der::asn1::UintRef<'a>,
+        exponent: der::asn1::UintRef<'a>,
+    }
+    let key = RsaPublicKey::from_der(der).map_err(|e| KeyError::MalformedPublic(e.to_string()))?;
+    Ok((key.modulus.as_bytes(), key.exponent.as_bytes()))
+}
+
+/// A private key in memory. The library wipes it when the last clone goes.
+#[derive(Clone)]
+pub struct PrivateKey {
+    pair: Arc<Pair>,
+    public: PublicKey,
+}
+
+enum Pair {
+    Rsa(RsaKeyPair),
+    Ec(EcdsaKeyPair),
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrivateKey").field("public", &self.public).finish_non_exhaustive()
+    }
+}
+
+impl PrivateKey {
+    pub fn generate(kind: KeyType) -> Result<Self, KeyError> {
+        let failed = |_| KeyError::Backend("generate a key");
+        let pair = match kind {
+            KeyType::Rsa2048 => Pair::Rsa(RsaKeyPair::generate(rsa::KeySize::Rsa2048).map_err(failed)?),
+            KeyType::Rsa4096 => Pair::Rsa(RsaKeyPair::generate(rsa::KeySize::Rsa4096).map_err(failed)?),
+            KeyType::EcP256 => {
+                Pair::Ec(EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_ASN1_SIGNING).map_err(failed)?)
+            }
+            KeyType::EcP384 => {
+                Pair::Ec(EcdsaKeyPair::generate(&signature::ECDSA_P384_SHA384_ASN1_SIGNING).map_err(failed)?)
+            }
+        };
+        Self::from_pair(pair)
+    }
+
+    /// Reads an unencrypted PKCS#8 key (RFC 5958).
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        let rsa = RsaKeyPair::from_pkcs8(der).map(Pair::Rsa);
+        let pair = rsa
+            .or_else(|_| {
+                EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, der).map(Pair::Ec)
+            })
+            .or_else(|_| {
+                EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P384_SHA384_ASN1_SIGNING, der).map(Pair::Ec)
+            })
+            .or_else(|_| {
+                EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P521_SHA512_ASN1_SIGNING, der).map(Pair::Ec)
+            })
+            .map_err(|_| KeyError::MalformedPrivate("not an RSA or ECDSA key in PKCS#8 form".to_owned()))?;
+        Self::from_pair(pair)
+    }
+
+    /// Reads a SEC 1 EC key (`EC PRIVATE KEY`, RFC 5915) or a PKCS#1 RSA key.
+    pub fn from_traditional(der: &[u8]) -> Result<Self, KeyError> {
+        let pair = RsaKeyPair::from_der(der)
+            .map(Pair::Rsa)
+            .or_else(|_| {
+                EcdsaKeyPair::from_private_key_der(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, der)
+                    .map(Pair::Ec)
+            })
+            .or_else(|_| {
+                EcdsaKeyPair::from_private_key_der(&signature::ECDSA_P384_SHA384_ASN1_SIGNING, der)
+                    .map(Pair::Ec)
+            })
+            .map_err(|_| KeyError::MalformedPrivate("not an RSA or ECDSA key".to_owned()))?;
+        Self::from_pair(pair)
+    }
+
+    fn from_pair(pair: Pair) -> Result<Self, KeyError> {
+        let failed = |_| KeyError::Backend("encode a public key");
+        let spki = match &pair {
+            Pair::Rsa(pair) => pair.public_key().as_der().map_err(failed)?.as_ref().to_vec(),
+            Pair::Ec(pair) => pair.public_key().as_der().map_err(failed)?.as_ref().to_vec(),
+        };
+        Ok(Self { public: PublicKey::from_pkix(&spki)?, pair: Arc::new(pair) })
+    }
+
+    /// The key as unencrypted PKCS#8; wiped when dropped.
+    pub fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let failed = |_| KeyError::Backend("encode a private key");
+        let bytes = match &*self.pair {
+            Pair::Rsa(pair) => {
+                let der: Pkcs8V1Der<'static> = pair.as_der().map_err(failed)?;
+                der.as_ref().to_vec()
+            }
+            Pair::Ec(pair) => pair.to_pkcs8v1().map_err(failed)?.as_ref().to_vec(),
+        };
+        Ok(Zeroizing::new(bytes))
+    }
+
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The type, when it is one that SPIRE makes.
+    pub fn key_type(&self) -> Option<KeyType> {
+        Some(match self.public.algorithm {
+            KeyAlgorithm::Rsa { bits: 2048 } => KeyType::Rsa2048,
+            KeyAlgorithm::Rsa { bits: 4096 } => KeyType::Rsa4096,
+            KeyAlgorithm::EcP256 => KeyType::EcP256,
+            KeyAlgorithm::EcP384 => KeyType::EcP384,
+            _ => return None,
+        })
+    }
+
+    /// Signs; ECDSA signatures come as ASN.1 (RFC 3279 section 2.2.3).
+    pub fn sign(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        use SignatureScheme as S;
+        let random = SystemRandom::new();
+        let failed = |_| KeyError::Backend("sign");
+        match (&*self.pair, scheme) {
+            (Pair::Rsa(pair), scheme) => {
+                let encoding: &'static dyn signature::RsaEncoding = match scheme {
+                    S::RsaPkcs1Sha256 => &signature::RSA_PKCS1_SHA256,
+                    S::RsaPkcs1Sha384 => &signature::RSA_PKCS1_SHA384,
+                    S::RsaPkcs1Sha512 => &signature::RSA_PKCS1_SHA512,
+                    S::RsaPssSha256 => &signature::RSA_PSS_SHA256,
+                    S::RsaPssSha384 => &signature::RSA_PSS_SHA384,
+                    S::RsaPssSha512 => &signature::RSA_PSS_SHA512,
+                    _ => return Err(KeyError::SchemeMismatch),
+                };
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(encoding, &random, message, &mut signature).map_err(failed)?;
+                Ok(signature)
+            }
+            (Pair::Ec(pair), scheme) => {
+                let fits = matches!(
+                    (self.public.algorithm, scheme),
+                    (KeyAlgorithm::EcP256, S::EcdsaSha256)
+                        | (KeyAlgorithm::EcP384, S::EcdsaSha384)
+                        | (KeyAlgorithm::EcP521, S::EcdsaSha512)
+                );
+                if !fits {
+                    return Err(KeyError::SchemeMismatch);
+                }
+                Ok(pair.sign(&random, message).map_err(failed)?.as_ref().to_vec())
+            }
+        }
+    }
+}
+
+impl SignatureScheme {
+    /// The algorithm identifier of an X.509 signature (RFC 5758, RFC 4055).
+    pub(crate) fn algorithm_identifier(self) -> Result<Vec<u8>, KeyError> {
+        let null = der::asn1::AnyRef::NULL;
+        let (oid, parameters) = match self {
+            Self::RsaPkcs1Sha256 => (rfc5912::SHA_256_WITH_RSA_ENCRYPTION, Some(null)),
+            Self::RsaPkcs1Sha384 => (rfc5912::SHA_384_WITH_RSA_ENCRYPTION, Some(null)),
+            Self::RsaPkcs1Sha512 => (rfc5912::SHA_512_WITH_RSA_ENCRYPTION, Some(null)),
+            Self::EcdsaSha256 => (rfc5912::ECDSA_WITH_SHA_256, None),
+            Self::EcdsaSha384 => (rfc5912::ECDSA_WITH_SHA_384, None),
+            Self::EcdsaSha512 => (rfc5912::ECDSA_WITH_SHA_512, None),
+            Self::Ed25519 => (rfc8410::ID_ED_25519, None),
+            Self::RsaPssSha256 | Self::RsaPssSha384 | Self::RsaPssSha512 => {
+                return Err(KeyError::SchemeMismatch);
+            }
+        };
+        AlgorithmIdentifierRef { oid, parameters }
+            .to_der()
+            .map_err(|_| KeyError::Backend("encode an algorithm"))
+    }
+
+    /// The scheme of an X.509 signature algorithm, if it is one that we check.
+    pub(crate) fn from_oid(oid: ObjectIdentifier) -> Option<Self> {
+        Some(match oid {
+            rfc5912::SHA_256_WITH_RSA_ENCRYPTION => Self::RsaPkcs1Sha256,
+            rfc5912::SHA_384_WITH_RSA_ENCRYPTION => Self::RsaPkcs1Sha384,
+            rfc5912::SHA_512_WITH_RSA_ENCRYPTION => Self::RsaPkcs1Sha512,
+            rfc5912::ECDSA_WITH_SHA_256 => Self::EcdsaSha256,
+            rfc5912::ECDSA_WITH_SHA_384 => Self::EcdsaSha384,
+            rfc5912::ECDSA_WITH_SHA_512 => Self::EcdsaSha512,
+            rfc8410::ID_ED_25519 => Self::Ed25519,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_type_signs_what_its_public_key_verifies() {
+        for kind in [KeyType::Rsa2048, KeyType::EcP256, KeyType::EcP384] {
+            let key = PrivateKey::generate(kind).unwrap();
+            let scheme = crate::default_scheme(key.public_key()).unwrap();
+            let signature = key.sign(scheme, b"message").unwrap();
+            let public = PublicKey::from_pkix(key.public_key().pkix()).unwrap();
+            public.verify(scheme, b"message", &signature).unwrap();
+            assert!(public.verify(scheme, b"another", &signature).is_err(), "{kind}");
+            let again = PrivateKey::from_pkcs8(&key.to_pkcs8().unwrap()).unwrap();
+            assert_eq!(again.public_key(), key.public_key(), "{kind}");
+            assert_eq!(again.key_type(), Some(kind));
+        }
+    }
+
+    #[test]
+    fn type_names_are_read_in_any_case() {
+        assert_eq!("EC-P256".parse::<KeyType>().unwrap(), KeyType::EcP256);
+        assert!("ec-p521".parse::<KeyType>().is_err());
+    }
+
+    #[test]
+    fn garbage_is_not_a_key() {
+        for bytes in [&b""[..], b"\x30\x00", b"not a key at all"] {
+            assert!(PublicKey::from_pkix(bytes).is_err());
+            assert!(PrivateKey::from_pkcs8(bytes).is_err());
+        }
+    }
+}

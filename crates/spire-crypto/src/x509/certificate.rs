@@ -1,0 +1,333 @@
+use std::fmt;
+use std::sync::Arc;
+
+use const_oid::db::rfc5280;
+use der::asn1::{BitStringRef, Ia5StringRef, OctetStringRef};
+use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber};
+use time::OffsetDateTime;
+use x509_cert::Certificate as Parsed;
+use x509_cert::time::Time;
+
+use super::name::DistinguishedName;
+use crate::key::{KeyError, PublicKey, SignatureScheme};
+
+/// Why a certificate or request could not be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum X509Error {
+    #[error("x509: malformed certificate: {0}")]
+    Malformed(String),
+    #[error("cannot encode a certificate: {0}")]
+    Encode(String),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Sign(#[from] crate::SignError),
+    #[error("signature algorithm {0} is not supported")]
+    UnsupportedSignature(String),
+}
+
+impl From<der::Error> for X509Error {
+    fn from(error: der::Error) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+/// The bits of the key usage extension (RFC 5280 section 4.2.1.3), bit 0 first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyUsage(pub u16);
+
+impl KeyUsage {
+    pub const DIGITAL_SIGNATURE: Self = Self(1);
+    pub const KEY_ENCIPHERMENT: Self = Self(1 << 2);
+    pub const KEY_AGREEMENT: Self = Self(1 << 4);
+    pub const KEY_CERT_SIGN: Self = Self(1 << 5);
+    pub const CRL_SIGN: Self = Self(1 << 6);
+
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// What the extended key usage extension allows, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ExtendedKeyUsage {
+    pub server_auth: bool,
+    pub client_auth: bool,
+    /// Some other usage is named.
+    pub other: bool,
+}
+
+/// A certificate: its DER, and what SPIRE asks of it.
+#[derive(Clone)]
+pub struct Certificate {
+    der: Arc<[u8]>,
+    facts: Arc<Facts>,
+}
+
+struct Facts {
+    serial: Vec<u8>,
+    not_before: i64,
+    not_after: i64,
+    subject: DistinguishedName,
+    issuer: DistinguishedName,
+    public_key: Arc<[u8]>,
+    uri_sans: Vec<String>,
+    dns_sans: Vec<String>,
+    basic_constraints: Option<bool>,
+    key_usage: Option<KeyUsage>,
+    extended_key_usage: Option<ExtendedKeyUsage>,
+    subject_key_id: Option<Vec<u8>>,
+    authority_key_id: Option<Vec<u8>>,
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
+}
+
+impl Eq for Certificate {}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate(serial {}, {})", self.serial_decimal(), self.facts.subject)
+    }
+}
+
+impl Certificate {
+    /// Reads exactly one certificate.
+    pub fn parse(der: &[u8]) -> Result<Self, X509Error> {
+        let parsed = Parsed::from_der(der)?;
+        Ok(Self { der: der.into(), facts: Arc::new(facts(&parsed)?) })
+    }
+
+    /// Reads zero or more certificates in a row (SA-031).
+    pub fn parse_many(der: &[u8]) -> Result<Vec<Self>, X509Error> {
+        let mut reader = SliceReader::new(der)?;
+        let mut certificates = Vec::new();
+        while !reader.is_finished() {
+            certificates.push(Self::parse(reader.tlv_bytes()?)?);
+        }
+        Ok(certificates)
+    }
+
+    pub fn der(&self) -> &Arc<[u8]> {
+        &self.der
+    }
+
+    /// The serial number in decimal, as SPIRE stores and prints it (SA-175).
+    pub fn serial_decimal(&self) -> String {
+        decimal(&self.facts.serial)
+    }
+
+    pub fn not_before(&self) -> OffsetDateTime {
+        at(self.facts.not_before)
+    }
+
+    pub fn not_after(&self) -> OffsetDateTime {
+        at(self.facts.not_after)
+    }
+
+    /// Seconds since 1970.
+    pub fn not_after_unix(&self) -> i64 {
+        self.facts.not_after
+    }
+
+    /// Seconds since 1970.
+    pub fn not_before_unix(&self) -> i64 {
+        self.facts.not_before
+    }
+
+    pub fn subject(&self) -> &DistinguishedName {
+        &self.facts.subject
+    }
+
+    pub fn issuer(&self) -> &DistinguishedName {
+        &self.facts.issuer
+    }
+
+    pub fn uri_sans(&self) -> &[String] {
+        &self.facts.uri_sans
+    }
+
+    pub fn dns_sans(&self) -> &[String] {
+        &self.facts.dns_sans
+    }
+
+    /// Whether the basic constraints extension is there.
+    pub fn has_basic_constraints(&self) -> bool {
+        self.facts.basic_constraints.is_some()
+    }
+
+    pub fn is_ca(&self) -> bool {
+        self.facts.basic_constraints == Some(true)
+    }
+
+    pub fn key_usage(&self) -> Option<KeyUsage> {
+        self.facts.key_usage
+    }
+
+    pub fn extended_key_usage(&self) -> Option<ExtendedKeyUsage> {
+        self.facts.extended_key_usage
+    }
+
+    pub fn subject_key_id(&self) -> Option<&[u8]> {
+        self.facts.subject_key_id.as_deref()
+    }
+
+    pub fn authority_key_id(&self) -> Option<&[u8]> {
+        self.facts.authority_key_id.as_deref()
+    }
+
+    /// The key id as lower-case hex; derived from the key when the extension is absent.
+    pub fn subject_key_id_hex(&self) -> Result<String, X509Error> {
+        match self.subject_key_id() {
+            Some(id) => Ok(hex::encode(id)),
+            None => Ok(self.public_key()?.subject_key_id_hex()),
+        }
+    }
+
+    pub fn public_key(&self) -> Result<PublicKey, X509Error> {
+        Ok(PublicKey::from_pkix(&self.facts.public_key)?)
+    }
+}
+
+fn at(unix: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(unix).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// A big-endian number in decimal.
+pub(crate) fn decimal(bytes: &[u8]) -> String {
+    let mut digits = vec![0u8];
+    for byte in bytes {
+        let mut carry = u32::from(*byte);
+        for digit in &mut digits {
+            carry += u32::from(*digit) * 256;
+            *digit = (carry % 10) as u8;
+            carry /= 10;
+        }
+        while carry > 0 {
+            digits.push((carry % 10) as u8);
+            carry /= 10;
+        }
+    }
+    digits.iter().rev().map(|d| char::from(b'0' + d)).collect()
+}
+
+fn facts(parsed: &Parsed) -> Result<Facts, X509Error> {
+    let tbs = parsed.tbs_certificate();
+    let mut facts = Facts {
+        serial: tbs.serial_number().as_bytes().to_vec(),
+        not_before: unix(&tbs.validity().not_before),
+        not_after: unix(&tbs.validity().not_after),
+        subject: DistinguishedName::from_der(&tbs.subject().to_der()?),
+        issuer: DistinguishedName::from_der(&tbs.issuer().to_der()?),
+        public_key: tbs.subject_public_key_info().to_der()?.into(),
+        uri_sans: Vec::new(),
+        dns_sans: Vec::new(),
+        basic_constraints: None,
+        key_usage: None,
+        extended_key_usage: None,
+        subject_key_id: None,
+        authority_key_id: None,
+    };
+    for extension in tbs.extensions().map_or(&[][..], Vec::as_slice) {
+        let value = extension.extn_value.as_bytes();
+        match extension.extn_id {
+            rfc5280::ID_CE_SUBJECT_ALT_NAME => {
+                (facts.dns_sans, facts.uri_sans) = alternative_names(value)?;
+            }
+            rfc5280::ID_CE_BASIC_CONSTRAINTS => {
+                facts.basic_constraints = Some(x509_cert::ext::pkix::BasicConstraints::from_der(value)?.ca);
+            }
+            rfc5280::ID_CE_KEY_USAGE => facts.key_usage = Some(key_usage(value)?),
+            rfc5280::ID_CE_EXT_KEY_USAGE => facts.extended_key_usage = Some(extended_key_usage(value)?),
+            rfc5280::ID_CE_SUBJECT_KEY_IDENTIFIER => {
+                facts.subject_key_id = Some(<&OctetStringRef>::from_der(value)?.as_bytes().to_vec());
+            }
+            rfc5280::ID_CE_AUTHORITY_KEY_IDENTIFIER => {
+                let id = x509_cert::ext::pkix::AuthorityKeyIdentifier::from_der(value)?;
+                facts.authority_key_id = id.key_identifier.map(|id| id.as_bytes().to_vec());
+            }
+            _ => {}
+        }
+    }
+    Ok(facts)
+}
+
+fn unix(time: &Time) -> i64 {
+    i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX)
+}
+
+/// DNS names and URIs of a subject alternative name; other kinds are passed over.
+pub(crate) fn alternative_names(der: &[u8]) -> Result<(Vec<String>, Vec<String>), X509Error> {
+    let (mut dns, mut uris) = (Vec::new(), Vec::new());
+    let sequence = der::asn1::AnyRef::from_der(der)?;
+    if der::Tagged::tag(&sequence) != Tag::Sequence {
+        return Err(X509Error::Malformed("subject alternative name is no sequence".to_owned()));
+    }
+    let mut reader = SliceReader::new(sequence.value())?;
+    while !reader.is_finished() {
+        let name = der::asn1::AnyRef::decode(&mut reader)?;
+        if let Tag::ContextSpecific { number, constructed: false } = der::Tagged::tag(&name) {
+            let list = match number {
+                TagNumber(2) => &mut dns,
+                TagNumber(6) => &mut uris,
+                _ => continue,
+            };
+            list.push(Ia5StringRef::new(name.value())?.to_string());
+        }
+    }
+    Ok((dns, uris))
+}
+
+fn key_usage(der: &[u8]) -> Result<KeyUsage, X509Error> {
+    let bits = BitStringRef::from_der(der)?;
+    let mut usage = 0;
+    for (index, bit) in bits.bits().enumerate().take(16) {
+        usage |= u16::from(bit) << index;
+    }
+    Ok(KeyUsage(usage))
+}
+
+fn extended_key_usage(der: &[u8]) -> Result<ExtendedKeyUsage, X509Error> {
+    let list = x509_cert::ext::pkix::ExtendedKeyUsage::from_der(der)?;
+    let mut usage = ExtendedKeyUsage::default();
+    for oid in &list.0 {
+        match *oid {
+            rfc5280::ID_KP_SERVER_AUTH => usage.server_auth = true,
+            rfc5280::ID_KP_CLIENT_AUTH => usage.client_auth = true,
+            _ => usage.other = true,
+        }
+    }
+    Ok(usage)
+}
+
+/// The scheme and signature of a signed DER structure whose algorithm is `oid`.
+pub(crate) fn scheme(oid: const_oid::ObjectIdentifier) -> Result<SignatureScheme, X509Error> {
+    SignatureScheme::from_oid(oid).ok_or_else(|| X509Error::UnsupportedSignature(oid.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serial_numbers_are_printed_in_decimal() {
+        assert_eq!(decimal(&[]), "0");
+        assert_eq!(decimal(&[1, 0]), "256");
+        assert_eq!(decimal(&[0xff; 16]), "340282366920938463463374607431768211455");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes: Vec<u8>) {
+            let _ = Certificate::parse(&bytes);
+            let _ = Certificate::parse_many(&bytes);
+        }
+    }
+}
