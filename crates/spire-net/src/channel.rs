@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
-use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
@@ -34,9 +33,11 @@ pub fn uds(path: &Path) -> Channel {
         async move {
             match UnixStream::connect(&path).await {
                 Ok(stream) => Ok(TokioIo::new(stream)),
-                Err(error) => {
-                    Err(dialing(&format!("dial unix {}: connect: {}", shown(&path), os_error(&error))))
-                }
+                Err(error) => Err(ConnectFailed::dialing(&format!(
+                    "dial unix {}: connect: {}",
+                    shown(&path),
+                    os_error(&error)
+                ))),
             }
         }
     });
@@ -62,8 +63,8 @@ pub fn tls(target: &str, tls: Arc<ClientTls>) -> Result<Channel, BadTarget> {
             let attempt = Box::pin(dialer.connect());
             match tokio::time::timeout(CONNECT_TIMEOUT, attempt).await {
                 Ok(Ok(stream)) => Ok(TokioIo::new(stream)),
-                Ok(Err(status)) => Err(status),
-                Err(_) => Err(dialing(&format!("dial tcp {}: i/o timeout", dialer.target()))),
+                Ok(Err(failed)) => Err(failed),
+                Err(_) => Err(ConnectFailed::dialing(&format!("dial tcp {}: i/o timeout", dialer.target()))),
             }
         }
     });
@@ -77,14 +78,19 @@ fn endpoint(uri: &str) -> Endpoint {
     endpoint.unwrap_or_else(|_| Endpoint::from_static("http://localhost")).buffer_size(QUEUE)
 }
 
-/// The status of a call that found no connection to be had.
-fn dialing(reason: &str) -> Status {
-    connection_error(&format!("transport: Error while dialing: {reason}"))
-}
+/// No connection was to be had. tonic turns it into a status `Unavailable` with this text.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct ConnectFailed(String);
 
-fn connection_error(reason: &str) -> Status {
-    let quoted = spire_runtime::logging::go_quote(reason);
-    Status::unavailable(format!("connection error: desc = {quoted}"))
+impl ConnectFailed {
+    fn dialing(reason: &str) -> Self {
+        Self::connection(&format!("transport: Error while dialing: {reason}"))
+    }
+
+    fn connection(reason: &str) -> Self {
+        Self(format!("connection error: desc = {}", spire_runtime::logging::go_quote(reason)))
+    }
 }
 
 #[cfg(test)]

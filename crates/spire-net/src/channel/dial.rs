@@ -5,11 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::net::{TcpStream, lookup_host};
-use tonic::Status;
-
-use super::{connection_error, dialing};
+use super::ConnectFailed;
 use crate::tls::{ClientTls, ClientTlsStream};
+use tokio::net::{TcpStream, lookup_host};
 
 pub(super) use spire_runtime::logging::os_error_text as os_error;
 
@@ -39,36 +37,37 @@ impl Dialer {
         }
     }
 
-    pub async fn connect(&self) -> Result<ClientTlsStream, Status> {
+    pub async fn connect(&self) -> Result<ClientTlsStream, ConnectFailed> {
         let stream = self.dial().await?;
         // Small messages both ways: waiting to fill packets would only add latency.
         let _ = stream.set_nodelay(true);
         let shaken = self.tls.connect(stream, &self.host).await;
         shaken.map_err(|error| {
-            connection_error(&format!("transport: authentication handshake failed: {error}"))
+            ConnectFailed::connection(&format!("transport: authentication handshake failed: {error}"))
         })
     }
 
-    async fn dial(&self) -> Result<TcpStream, Status> {
+    async fn dial(&self) -> Result<TcpStream, ConnectFailed> {
         let mut addresses = self.resolve().await?;
         let start = self.attempts.fetch_add(1, Ordering::Relaxed) % addresses.len().max(1);
         addresses.rotate_left(start);
-        let mut failure = Status::unavailable("name resolver error: produced zero addresses");
+        let mut failure = ConnectFailed("name resolver error: produced zero addresses".to_owned());
         for address in addresses {
             match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => {
-                    failure = dialing(&format!("dial tcp {address}: connect: {}", os_error(&error)));
+                    failure =
+                        ConnectFailed::dialing(&format!("dial tcp {address}: connect: {}", os_error(&error)));
                 }
             }
         }
         Err(failure)
     }
 
-    async fn resolve(&self) -> Result<Vec<SocketAddr>, Status> {
+    async fn resolve(&self) -> Result<Vec<SocketAddr>, ConnectFailed> {
         match lookup_host((self.host.as_str(), self.port)).await {
             Ok(addresses) => Ok(addresses.collect()),
-            Err(error) => Err(Status::unavailable(format!(
+            Err(error) => Err(ConnectFailed(format!(
                 "name resolver error: produced zero addresses: lookup {}: {}",
                 self.host,
                 lookup_error(&error)

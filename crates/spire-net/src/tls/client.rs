@@ -68,6 +68,30 @@ impl ClientTls {
         Ok(stream)
     }
 
+    /// Settings that believe any server of the expected name, for tests that shake hands themselves.
+    #[cfg(test)]
+    pub(super) fn config_for_tests(
+        &self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> ClientConfig {
+        let provider = self.policy.provider();
+        let id = match &self.server {
+            ServerCheck::Svid { id, .. } | ServerCheck::Unproven { id } => id.clone(),
+        };
+        let verifier = ServerVerifier {
+            check: ServerCheck::Unproven { id },
+            clock: self.clock.clone(),
+            provider: provider.clone(),
+            failure: Failure::default(),
+        };
+        ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth()
+    }
+
     fn config(&self, failure: &Failure) -> Result<ClientConfig, rustls::Error> {
         let provider = self.policy.provider();
         let verifier = ServerVerifier {
