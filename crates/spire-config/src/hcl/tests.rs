@@ -1,0 +1,80 @@
+use super::*;
+
+fn value(text: &str) -> Value {
+    parse(&format!("k = {text}")).unwrap().items.remove(0).value
+}
+
+#[test]
+fn literals_read_as_hcl_1_reads_them() {
+    // SC-020
+    for (text, expected) in [
+        (r#""a\tb\"\\""#, "a\tb\"\\"),
+        (r#""\x41\u00e9\101""#, "AéA"),
+        (r#""${var("x")}""#, "${var(\"x\")}"),
+        ("<<EOF\na\n  b\nEOF\n", "a\n  b\n"),
+        ("<<-EOF\n    a\n      b\n    EOF\n", "a\n  b\n"),
+    ] {
+        assert!(matches!(value(text), Value::String(found, _) if found == expected), "{text}");
+    }
+    for text in ["12", "-3", "0x1F", "017", "1.5", "1e3"] {
+        assert!(matches!(value(text), Value::Number(found, _) if found == text), "{text}");
+    }
+}
+
+#[test]
+fn blocks_may_be_written_in_several_ways() {
+    // SC-021
+    for text in ["a { b = 1 }", "a = { b = 1 }", "a {\n b = 1,\n}", "a{b=1}"] {
+        let document = parse(text).unwrap();
+        assert!(matches!(&document.items[0].value, Value::Object(o, _) if o.items.len() == 1), "{text}");
+    }
+    assert_eq!(parse("a \"l\" { }").unwrap().items[0].keys.len(), 2);
+    assert!(parse("a \"l\" = { }").is_err());
+}
+
+#[test]
+fn errors_name_the_line() {
+    for (text, start) in [
+        ("a = \"x", "At 1:"),
+        ("a = 1\nb = [1 2]", "At 2:"),
+        ("a {\n b = 1\n", "At 3:"),
+        ("{ // no\n}", "1:4: illegal char: /"),
+        ("\n a = = 1", "At 2:"),
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.starts_with(start), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn json_is_lenient_where_upstream_is() {
+    // SC-026
+    let document = parse(r#"{"a": [{"x": 1}, {"y": 2},], "b": null, "c": [true, 1],}"#).unwrap();
+    assert_eq!(document.items.len(), 4);
+    assert!(matches!(&document.items[2].value, Value::String(text, _) if text.is_empty()));
+    assert!(matches!(&document.items[3].value, Value::List(list, _) if list.len() == 1));
+    assert!(parse(r#"{"a": "\/"}"#).is_err());
+}
+
+#[test]
+fn printed_hcl_reads_back() {
+    let document = parse("a = \"x\\n\"\nb { c = [1, \"2\"] d \"l\" { e = true } }").unwrap();
+    let again = parse(&document.to_hcl()).unwrap();
+    assert_eq!(again.to_hcl(), document.to_hcl());
+    assert_eq!(again.items.len(), 2);
+}
+
+#[test]
+fn deep_nesting_is_refused_not_followed() {
+    assert!(parse(&"a {".repeat(100_000)).is_err());
+    assert!(parse(&format!("a = {}", "[".repeat(100_000))).is_err());
+    assert!(parse(&"{\"a\":".repeat(100_000)).is_err());
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[ -~\n{}\\[\\]\"=<$\\\\é]{0,120}") {
+        let _ = parse(&text);
+        let _ = parse(&format!("{{{text}"));
+    }
+}

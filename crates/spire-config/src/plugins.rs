@@ -1,0 +1,178 @@
+//! The `plugins` section (SC-130 to SC-136, AG-083, AG-084).
+
+use std::path::PathBuf;
+
+use crate::decode::{DecodeError, Fields};
+use crate::hcl::{Item, Object, Value};
+
+/// One declared plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginConfig {
+    /// `KeyManager`, `NodeAttestor`, …; case-sensitive.
+    pub kind: String,
+    pub name: String,
+    /// Non-empty: a program of its own.
+    pub command: String,
+    pub args: Vec<String>,
+    pub checksum: String,
+    pub data: PluginData,
+    pub enabled: bool,
+}
+
+/// What a plugin is configured with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginData {
+    /// An empty block counts as none.
+    None,
+    Inline(Object),
+    /// Read at load and again on SIGUSR1.
+    File(PathBuf),
+}
+
+/// Why the section was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PluginConfigError {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error("plugin {kind:?}/{name:?} declared more than once")]
+    Twice { kind: String, name: String },
+    #[error(
+        "failed to create plugin config for {kind:?}/{name:?}: only one of [plugin_data, plugin_data_file] can be used"
+    )]
+    BothData { kind: String, name: String },
+    #[error("failed to create plugin config for {kind:?}/{name:?}: {source}")]
+    Plugin { kind: String, name: String, source: DecodeError },
+    #[error("{0}")]
+    Data(String),
+}
+
+/// The plugins in the order of the file, which is the order of loading.
+pub fn plugins(section: &Object) -> Result<Vec<PluginConfig>, PluginConfigError> {
+    let mut all: Vec<PluginConfig> = Vec::new();
+    for (kind, name, body) in declarations(section)? {
+        if all.iter().any(|known| known.kind == kind && known.name == name) {
+            return Err(PluginConfigError::Twice { kind, name });
+        }
+        all.push(plugin(kind, name, &body)?);
+    }
+    Ok(all)
+}
+
+/// All nestings lead to type, name and body.
+fn declarations(section: &Object) -> Result<Vec<(String, String, Object)>, PluginConfigError> {
+    let mut all = Vec::new();
+    for item in &section.items {
+        let kind = item.keys[0].name.clone();
+        if item.keys.len() > 1 {
+            all.push((kind, item.keys[1].name.clone(), rest_of(item, 2)?));
+            continue;
+        }
+        let Value::Object(names, _) = &item.value else {
+            return Err(not_a_block(item).into());
+        };
+        for inner in &names.items {
+            all.push((kind.clone(), inner.keys[0].name.clone(), rest_of(inner, 1)?));
+        }
+    }
+    Ok(all)
+}
+
+/// What stands behind the first `used` keys of an item.
+fn rest_of(item: &Item, used: usize) -> Result<Object, PluginConfigError> {
+    if item.keys.len() > used {
+        let keys = item.keys[used..].to_vec();
+        return Ok(Object { items: vec![Item { keys, value: item.value.clone() }] });
+    }
+    match &item.value {
+        Value::Object(object, _) => Ok(object.clone()),
+        _ => Err(not_a_block(item).into()),
+    }
+}
+
+fn not_a_block(item: &Item) -> DecodeError {
+    DecodeError {
+        position: item.value.position(),
+        message: format!("{}: expected a block", item.keys[0].name),
+    }
+}
+
+fn plugin(kind: String, name: String, body: &Object) -> Result<PluginConfig, PluginConfigError> {
+    let mut fields = Fields::new(body);
+    let read = |fields: &mut Fields<'_>| -> Result<_, DecodeError> {
+        Ok((
+            fields.string("plugin_cmd")?.unwrap_or_default(),
+            fields.strings("plugin_args")?,
+            fields.string("plugin_checksum")?.unwrap_or_default(),
+            fields.bool("enabled")?.unwrap_or(true),
+            fields.string("plugin_data_file")?.unwrap_or_default(),
+        ))
+    };
+    let (command, args, checksum, enabled, file) = read(&mut fields)
+        .map_err(|source| PluginConfigError::Plugin { kind: kind.clone(), name: name.clone(), source })?;
+    let inline = inline_data(&mut fields)?;
+    let data = match (inline, file.is_empty()) {
+        (Some(_), false) => return Err(PluginConfigError::BothData { kind, name }),
+        (Some(object), true) if object.items.is_empty() => PluginData::None,
+        (Some(object), true) => PluginData::Inline(object),
+        (None, false) => PluginData::File(file.into()),
+        (None, true) => PluginData::None,
+    };
+    Ok(PluginConfig { kind, name, command, args, checksum, data, enabled })
+}
+
+/// `plugin_data` as block, as HCL text in a string, or empty.
+fn inline_data(fields: &mut Fields<'_>) -> Result<Option<Object>, PluginConfigError> {
+    match fields.value("plugin_data") {
+        None | Some(Value::Object(..)) => Ok(fields.block("plugin_data")?.map(|block| block.to_object())),
+        Some(Value::String(text, _)) if text.trim().is_empty() => Ok(None),
+        Some(Value::String(text, _)) => {
+            crate::parse(text).map(Some).map_err(|error| PluginConfigError::Data(error.to_string()))
+        }
+        Some(other) => Err(DecodeError {
+            position: other.position(),
+            message: "plugin_data: expected a block".to_owned(),
+        }
+        .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse;
+
+    #[test]
+    fn all_nestings_are_equal() {
+        // SC-130
+        let expected = [("KeyManager", "disk", 1), ("NodeAttestor", "join_token", 0)];
+        for text in [
+            "KeyManager \"disk\" { plugin_data { keys_path = \"k\" } }\nNodeAttestor \"join_token\" { plugin_data {} }",
+            "KeyManager { disk { plugin_data { keys_path = \"k\" } } }\nNodeAttestor { join_token {} }",
+            "KeyManager \"disk\" plugin_data { keys_path = \"k\" }\nNodeAttestor \"join_token\" {}",
+            r#"{"KeyManager": [{"disk": {"plugin_data": {"keys_path": "k"}}}], "NodeAttestor": {"join_token": {"plugin_data": null}}}"#,
+        ] {
+            let found = plugins(&parse(text).unwrap()).unwrap();
+            let short: Vec<_> = found
+                .iter()
+                .map(|p| {
+                    (p.kind.as_str(), p.name.as_str(), usize::from(matches!(p.data, PluginData::Inline(_))))
+                })
+                .collect();
+            assert_eq!(short, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn repeats_and_two_kinds_of_data_are_refused() {
+        // SC-133, SC-134
+        for (text, error) in [
+            ("A \"x\" {}\nA \"x\" { enabled = false }", "plugin \"A\"/\"x\" declared more than once"),
+            (
+                "A \"x\" { plugin_data { a = 1 } plugin_data_file = \"f\" }",
+                "failed to create plugin config for \"A\"/\"x\": only one of [plugin_data, plugin_data_file] can be used",
+            ),
+        ] {
+            assert_eq!(plugins(&parse(text).unwrap()).unwrap_err().to_string(), error);
+        }
+    }
+}
