@@ -1,6 +1,7 @@
 //! gRPC channels: lazy, kept, reconnecting, and failing each call at once while there is no connection.
 
 mod dial;
+mod http_proxy;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tower::service_fn;
 
 use crate::tls::ClientTls;
 use dial::{Dialer, os_error};
+use http_proxy::ProxySettings;
 
 /// As long as Go's gRPC gives a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -53,9 +55,12 @@ fn shown(path: &Path) -> String {
 /// A TLS channel to `target`, which is `host:port` (AG-231).
 ///
 /// The name is resolved at each connection attempt. Each attempt starts with another of its addresses than the last
-/// and tries all of them, so that connections spread over the servers and one dead server does not matter.
+/// and tries all of them, so that connections spread over the servers and one dead server does not matter. A proxy in
+/// the environment (`HTTPS_PROXY`, `NO_PROXY`) is used as Go's gRPC uses it; it then resolves the name.
 pub fn tls(target: &str, tls: Arc<ClientTls>) -> Result<Channel, BadTarget> {
-    let dialer = Arc::new(Dialer::new(target, tls).ok_or_else(|| BadTarget(target.to_owned()))?);
+    let proxies = ProxySettings::from_env(|name| std::env::var(name).ok());
+    let dialer = Dialer::new(target, tls, &proxies).ok_or_else(|| BadTarget(target.to_owned()))?;
+    let dialer = Arc::new(dialer);
     let authority = http::uri::Authority::try_from(target).map_err(|_| BadTarget(target.to_owned()))?;
     let connector = service_fn(move |_| {
         let dialer = dialer.clone();

@@ -5,6 +5,7 @@
 //! (AG-457 to AG-460).
 
 mod listener;
+mod peer_pidfd;
 mod pin;
 mod stream;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::ConnectFailed;
+use super::http_proxy::{HttpProxy, ProxySettings};
 use crate::tls::{ClientTls, ClientTlsStream};
 use tokio::net::{TcpStream, lookup_host};
 
@@ -18,15 +19,20 @@ pub(super) struct Dialer {
     tls: Arc<ClientTls>,
     /// How many attempts there were; where the next one starts among the addresses.
     attempts: AtomicUsize,
+    proxy: Option<HttpProxy>,
 }
 
 impl Dialer {
     /// `None` if `target` is not `host:port`.
-    pub fn new(target: &str, tls: Arc<ClientTls>) -> Option<Self> {
+    pub fn new(target: &str, tls: Arc<ClientTls>, proxies: &ProxySettings) -> Option<Self> {
         let (host, port) = target.rsplit_once(':')?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let port = port.parse().ok()?;
-        (!host.is_empty()).then(|| Self { host: host.to_owned(), port, tls, attempts: AtomicUsize::new(0) })
+        if host.is_empty() {
+            return None;
+        }
+        let proxy = proxies.for_host(host, port).cloned();
+        Some(Self { host: host.to_owned(), port, tls, attempts: AtomicUsize::new(0), proxy })
     }
 
     pub fn target(&self) -> String {
@@ -38,7 +44,14 @@ impl Dialer {
     }
 
     pub async fn connect(&self) -> Result<ClientTlsStream, ConnectFailed> {
-        let stream = self.dial().await?;
+        let stream = match &self.proxy {
+            None => self.dial(&self.host, self.port).await?,
+            Some(proxy) => {
+                let stream = self.dial(&proxy.host, proxy.port).await?;
+                let tunnel = proxy.tunnel(stream, &self.target()).await;
+                tunnel.map_err(|error| ConnectFailed::dialing(&error))?
+            }
+        };
         // Small messages both ways: waiting to fill packets would only add latency.
         let _ = stream.set_nodelay(true);
         let shaken = self.tls.connect(stream, &self.host).await;
@@ -47,8 +60,8 @@ impl Dialer {
         })
     }
 
-    async fn dial(&self) -> Result<TcpStream, ConnectFailed> {
-        let mut addresses = self.resolve().await?;
+    async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, ConnectFailed> {
+        let mut addresses = resolve(host, port).await?;
         let start = self.attempts.fetch_add(1, Ordering::Relaxed) % addresses.len().max(1);
         addresses.rotate_left(start);
         let mut failure = ConnectFailed("name resolver error: produced zero addresses".to_owned());
@@ -63,16 +76,15 @@ impl Dialer {
         }
         Err(failure)
     }
+}
 
-    async fn resolve(&self) -> Result<Vec<SocketAddr>, ConnectFailed> {
-        match lookup_host((self.host.as_str(), self.port)).await {
-            Ok(addresses) => Ok(addresses.collect()),
-            Err(error) => Err(ConnectFailed(format!(
-                "name resolver error: produced zero addresses: lookup {}: {}",
-                self.host,
-                lookup_error(&error)
-            ))),
-        }
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectFailed> {
+    match lookup_host((host, port)).await {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => Err(ConnectFailed(format!(
+            "name resolver error: produced zero addresses: lookup {host}: {}",
+            lookup_error(&error)
+        ))),
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::Stream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_util::task::AbortOnDropHandle;
@@ -88,17 +89,19 @@ struct Shared {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    // Dropped, and everything in it with it, when listening ends.
+    let mut handshakes = JoinSet::new();
     while let Ok(pending) = shared.pending.clone().acquire_owned().await {
         match listener.accept().await {
-            // The task ends with its deadline at the latest, so it needs no parent to stop it.
             Ok((stream, address)) => {
-                tokio::spawn(Box::pin(prepare(stream, address, shared.clone(), pending)));
+                handshakes.spawn(Box::pin(prepare(stream, address, shared.clone(), pending)));
             }
             Err(error) => {
                 tracing::warn!(%error, "Failed to accept a connection");
                 tokio::time::sleep(RETRY).await;
             }
         }
+        while handshakes.try_join_next().is_some() {}
     }
 }
 

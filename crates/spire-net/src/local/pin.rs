@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::Shutdown;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::net::UnixStream;
+
+use super::peer_pidfd::peer_pidfd;
 
 /// What the kernel says of the process that connected, as of the moment it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,34 +82,30 @@ enum Handle {
 impl PinnedPeer {
     /// Pins the process with these credentials, which must just have come from the kernel.
     pub fn pin(credentials: PeerCredentials) -> Result<Self, PinError> {
-        Self::pin_in(Path::new("/proc"), credentials, Weak::new())
+        Self::pin_in(Path::new("/proc"), credentials, None)
     }
 
     /// Pins the peer of a connection, which is closed when the peer turns out to be gone.
     pub(super) fn of_connection(
         credentials: PeerCredentials,
-        connection: Weak<UnixStream>,
+        connection: &Arc<UnixStream>,
     ) -> Result<Self, PinError> {
-        Self::pin_in(Path::new("/proc"), credentials, connection)
+        Self::pin_in(Path::new("/proc"), credentials, Some(connection))
     }
 
     /// `proc` differs in tests only, where processes change as the test wants them to.
     pub(super) fn pin_in(
         proc: &'static Path,
         credentials: PeerCredentials,
-        connection: Weak<UnixStream>,
+        connection: Option<&Arc<UnixStream>>,
     ) -> Result<Self, PinError> {
         let pid = credentials.pid;
-        let known = Pid::from_raw(pid).filter(|_| pid > 0).ok_or(PinError::NoPid)?;
-        let handle = match pidfd_open(known, PidfdFlags::empty()) {
-            Ok(pidfd) => Handle::Pidfd(pidfd),
-            // Old kernels, and sandboxes that know no pidfds.
-            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM | rustix::io::Errno::INVAL) => {
-                Handle::ProcDir(open_proc_dir(proc, pid)?)
-            }
-            Err(error) => return Err(PinError::Handle { pid, source: error.into() }),
-        };
+        if pid <= 0 {
+            return Err(PinError::NoPid);
+        }
+        let handle = Handle::open(proc, pid, connection.map(|connection| connection.as_fd()))?;
         let start_time = start_time(proc, pid)?;
+        let connection = connection.map(Arc::downgrade).unwrap_or_default();
         Ok(Self { credentials, start_time, handle, proc, connection })
     }
 
@@ -160,6 +159,30 @@ impl PinnedPeer {
 }
 
 impl Handle {
+    /// From the socket where the kernel can, else from the pid, which someone else may have by now: then the owner and
+    /// the checks to come are all there is to tell.
+    fn open(proc: &Path, pid: i32, socket: Option<BorrowedFd<'_>>) -> Result<Self, PinError> {
+        let failed = |source: io::Error| PinError::Handle { pid, source };
+        if let Some(socket) = socket {
+            match peer_pidfd(socket) {
+                Ok(pidfd) => return Ok(Self::Pidfd(pidfd)),
+                // The kernel does not know this question; on any other answer the process is gone.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOPROTOOPT | libc::EINVAL)) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        let known = Pid::from_raw(pid).ok_or(PinError::NoPid)?;
+        match pidfd_open(known, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Self::Pidfd(pidfd)),
+            // Old kernels, and sandboxes that know no pidfds.
+            Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => {
+                let opened = fs::File::open(proc_path(proc, pid));
+                opened.map(|directory| Self::ProcDir(directory.into())).map_err(failed)
+            }
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+
     fn check(&self) -> Result<(), PeerGone> {
         match self {
             Self::Pidfd(pidfd) => {
@@ -172,7 +195,7 @@ impl Handle {
                 }
             }
             Self::ProcDir(directory) => {
-                let gone = |error: rustix::io::Errno| PeerGone::Handle(error.into());
+                let gone = |error: Errno| PeerGone::Handle(error.into());
                 let mut entries = rustix::fs::Dir::read_from(directory.as_fd()).map_err(gone)?;
                 match entries.read() {
                     Some(Ok(_)) => Ok(()),
@@ -186,11 +209,6 @@ impl Handle {
 
 fn proc_path(proc: &Path, pid: i32) -> PathBuf {
     proc.join(pid.to_string())
-}
-
-fn open_proc_dir(proc: &Path, pid: i32) -> Result<OwnedFd, PinError> {
-    let opened = fs::File::open(proc_path(proc, pid));
-    opened.map(OwnedFd::from).map_err(|source| PinError::Handle { pid, source })
 }
 
 /// Field 22 of `/proc/<pid>/stat`: when the process started, in clock ticks since boot.

@@ -56,7 +56,7 @@ impl LocalStream {
                 let credentials = stream.peer_cred().map_err(|source| PinError::Handle { pid: 0, source })?;
                 let pid = credentials.pid().unwrap_or_default();
                 let credentials = PeerCredentials { pid, uid: credentials.uid(), gid: credentials.gid() };
-                Known::Pinned(PinnedPeer::of_connection(credentials, Arc::downgrade(&stream))?)
+                Known::Pinned(PinnedPeer::of_connection(credentials, &stream)?)
             }
         };
         Ok(Self { stream, peer: LocalPeer(Arc::new(known)) })

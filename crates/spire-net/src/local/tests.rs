@@ -1,7 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Weak;
 
 use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -133,7 +132,7 @@ fn a_recycled_pid_is_told_by_its_start_time() {
     // AG-458: same id, same user, other process
     let credentials = ourselves();
     let proc = fake_proc(credentials.pid, 4711);
-    let pinned = PinnedPeer::pin_in(proc, credentials, Weak::new()).unwrap();
+    let pinned = PinnedPeer::pin_in(proc, credentials, None).unwrap();
     pinned.is_alive().unwrap();
     write_stat(proc, credentials.pid, 4712);
     assert_eq!(
@@ -173,8 +172,43 @@ async fn a_failed_check_closes_the_connection() {
     let (stream, _) = listener.accept().await.unwrap();
     let stream = std::sync::Arc::new(stream);
     let wrong = PeerCredentials { uid: ourselves().uid + 1, ..ourselves() };
-    let pinned = PinnedPeer::of_connection(wrong, std::sync::Arc::downgrade(&stream)).unwrap();
+    let pinned = PinnedPeer::of_connection(wrong, &stream).unwrap();
     pinned.is_alive().unwrap_err();
     let mut bytes = [0; 1];
     assert_eq!(client.read(&mut bytes).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_peer_that_is_gone_at_accept_is_refused_and_the_next_one_served() {
+    // AG-457
+    let log = spire_runtime::logging::capture();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    let mut incoming = LocalListener::bind(&path, 0o777, 0o755).unwrap().incoming(Tracking::Pinned);
+    // Another process that connects and exits at once: this program, told to run the test below only.
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "local::tests::connect_and_exit"])
+        .env(SOCKET_OF_PARENT, &path)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let _client = UnixStream::connect(&path).await.unwrap();
+    let server = incoming.next().await.unwrap().unwrap();
+    assert_eq!(server.peer().pinned().unwrap().pid(), ourselves().pid);
+    assert_eq!(log.messages(), ["Connection failed during accept"]);
+}
+
+const SOCKET_OF_PARENT: &str = "SPIRE_NET_TEST_SOCKET";
+
+#[test]
+#[ignore = "the child process of another test"]
+fn connect_and_exit() {
+    std::os::unix::net::UnixStream::connect(std::env::var_os(SOCKET_OF_PARENT).unwrap()).unwrap();
+}
+
+#[test]
+fn a_connection_costs_little_memory() {
+    assert!(size_of::<LocalStream>() <= 16, "{}", size_of::<LocalStream>());
+    assert!(size_of::<PinnedPeer>() <= 64, "{}", size_of::<PinnedPeer>());
 }

@@ -142,10 +142,10 @@ impl ServerTls {
         Ok(config)
     }
 
-    /// Whether the negotiated protocol is one that this listener speaks.
+    /// Whether the negotiated protocol is one that this listener speaks; none is the way of older HTTP clients.
     pub fn speaks(&self, negotiated: Option<&[u8]>) -> bool {
-        self.options.alpn.is_empty()
-            || negotiated.is_some_and(|protocol| self.options.alpn.contains(&protocol))
+        let protocol = negotiated.unwrap_or(b"http/1.1");
+        self.options.alpn.is_empty() || self.options.alpn.contains(&protocol)
     }
 }
 

@@ -232,3 +232,29 @@ fn captured_lines_show_their_fields() {
     assert_eq!(log.take().len(), 1);
     assert!(log.messages().is_empty());
 }
+
+#[tokio::test]
+async fn sigusr2_reopens_the_file_of_the_process_wide_logger() {
+    // SC-513; the only test that may install the process-wide logger
+    let folder = tempfile::tempdir().unwrap();
+    let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
+    let quiet = init(LogOptions { stream: LogStream::Discard, ..LogOptions::default() }).unwrap();
+    assert!(!quiet.has_file());
+    let handle = init(LogOptions { file: Some(path.clone()), ..LogOptions::default() }).unwrap();
+    assert!(quiet.has_file(), "a second call changes the one logger there is");
+
+    let shutdown = crate::Shutdown::new();
+    let task = tokio::spawn(handle.clone().reopen_on_signal(shutdown.clone()));
+    tokio::task::yield_now().await;
+    std::fs::rename(&path, &moved).unwrap();
+    let ourselves = rustix::process::getpid();
+    rustix::process::kill_process(ourselves, rustix::process::Signal::USR2).unwrap();
+    while !path.exists() {
+        tokio::task::yield_now().await;
+    }
+    tracing::info!("after");
+    assert!(std::fs::read_to_string(&path).unwrap().contains("msg=after"));
+    shutdown.trigger();
+    task.await.unwrap().unwrap();
+    init(LogOptions { stream: LogStream::Discard, ..LogOptions::default() }).unwrap();
+}
