@@ -1,0 +1,170 @@
+//! Listing and counting agents (SA-343).
+
+use std::collections::HashMap;
+
+use spire_types::{AttestedAgent, MatchBehavior, Selector};
+
+use super::{ListAgents, read, select};
+use crate::Result;
+use crate::dialect::Dialect;
+use crate::error::{Code, DatastoreError};
+use crate::page::{self, Cut, TokenError};
+use crate::sql::Query;
+use crate::store::Datastore;
+use crate::transaction::Tx;
+
+/// SPIFFE IDs per statement.
+const CHUNK: usize = 500;
+
+impl Datastore {
+    /// Agents in row order, and the token of the next page (SA-019).
+    pub async fn list_agents(&self, request: &ListAgents) -> Result<(Vec<AttestedAgent>, String)> {
+        let mut cut = match &request.page {
+            Some(page) if page.size == 0 => page::cut(Some(page), TokenError::Wrapped)?,
+            page => {
+                check(request)?;
+                page::cut(page.as_ref(), TokenError::Wrapped)?
+            }
+        };
+        let mut tx = self.begin_read().await?;
+        loop {
+            let mut query = select();
+            conditions(&mut query, request, tx.dialect(), false);
+            if let Some(after) = cut.and_then(|cut| cut.after) {
+                query.push(" AND id > ?").add(after);
+            }
+            query.push(" ORDER BY id");
+            if let Some(cut) = cut {
+                query.push(" LIMIT ?").add(cut.limit);
+            }
+            let mut rows = tx.all(query, read).await?;
+            let last = rows.last().map(|(id, _)| *id);
+            let token = page::next_token(cut.is_some(), last);
+            let matched_in_memory = match &request.by_selectors {
+                Some((wanted, MatchBehavior::Exact | MatchBehavior::Subset)) => Some(wanted),
+                _ => None,
+            };
+            if request.fetch_selectors || matched_in_memory.is_some() {
+                add_selectors(&mut tx, &mut rows).await?;
+            }
+            if let Some(wanted) = matched_in_memory {
+                let any = !rows.is_empty();
+                rows.retain(|(_, agent)| agent.selectors.iter().all(|selector| wanted.contains(selector)));
+                // A page of which nothing is left must not look like the end.
+                if let (true, true, Some(Cut { limit, .. }), Some(last)) = (any, rows.is_empty(), cut, last) {
+                    cut = Some(Cut { after: Some(last), limit });
+                    continue;
+                }
+            }
+            let keep = request.fetch_selectors;
+            let agents = rows.into_iter().map(|(_, mut agent)| {
+                if !keep {
+                    agent.selectors = Vec::new();
+                }
+                agent
+            });
+            return Ok((agents.collect(), token));
+        }
+    }
+
+    /// How many agents match.
+    pub async fn count_agents(&self, request: &ListAgents) -> Result<u64> {
+        check(request)?;
+        let mut tx = self.begin_read().await?;
+        let mut query = Query::build();
+        query.push("SELECT count(*) FROM attested_node_entries");
+        conditions(&mut query, request, tx.dialect(), true);
+        let count = tx.first(query, |row| row.int(0)).await?.unwrap_or(0);
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+}
+
+fn check(request: &ListAgents) -> Result<()> {
+    if request.by_selectors.as_ref().is_some_and(|(selectors, _)| selectors.is_empty()) {
+        return Err(DatastoreError::status(Code::InvalidArgument, "cannot list by empty selectors set"));
+    }
+    Ok(())
+}
+
+/// As for entries: EXACT and SUBSET are only decided here if `exact` says so.
+fn conditions(query: &mut Query, request: &ListAgents, dialect: Dialect, exact: bool) {
+    query.push(" WHERE true");
+    if let Some(before) = request.by_expires_before {
+        query.push(" AND expires_at < ?").add(dialect.time(before));
+    }
+    if let Some(at) = request.valid_at {
+        query.push(" AND expires_at >= ?").add(dialect.time(at));
+    }
+    if let Some(kind) = request.by_attestation_type.as_deref().filter(|kind| !kind.is_empty()) {
+        query.push(" AND data_type = ?").add(kind);
+    }
+    if let Some(banned) = request.by_banned {
+        query.push(if banned { " AND serial_number = ''" } else { " AND serial_number <> ''" });
+    }
+    if let Some(can_reattest) = request.by_can_reattest {
+        query.push(if can_reattest { " AND can_reattest = true" } else { " AND can_reattest = false" });
+    }
+    if !request.by_spiffe_ids.is_empty() {
+        query.push(" AND spiffe_id IN (");
+        query.push_list(request.by_spiffe_ids.iter().map(String::as_str)).push(")");
+    }
+    if let Some((selectors, behavior)) = &request.by_selectors {
+        by_selectors(query, selectors, *behavior, exact);
+    }
+}
+
+fn by_selectors(query: &mut Query, selectors: &[Selector], behavior: MatchBehavior, exact: bool) {
+    const ONE: &str = "SELECT spiffe_id FROM node_resolver_map_entries WHERE type = ? AND value = ?";
+    match behavior {
+        MatchBehavior::Exact | MatchBehavior::Superset => {
+            for selector in selectors {
+                query
+                    .push(" AND spiffe_id IN (")
+                    .push(ONE)
+                    .push(")")
+                    .add(selector.kind())
+                    .add(selector.value());
+            }
+        }
+        MatchBehavior::Subset | MatchBehavior::Any => {
+            query.push(" AND spiffe_id IN (");
+            for (index, selector) in selectors.iter().enumerate() {
+                query.push(if index == 0 { "" } else { " UNION " }).push(ONE);
+                query.add(selector.kind()).add(selector.value());
+            }
+            query.push(")");
+        }
+    }
+    if exact && matches!(behavior, MatchBehavior::Exact | MatchBehavior::Subset) {
+        query.push(
+            " AND NOT EXISTS (SELECT 1 FROM node_resolver_map_entries s \
+             WHERE s.spiffe_id = attested_node_entries.spiffe_id",
+        );
+        for selector in selectors {
+            query.push(" AND NOT (s.type = ? AND s.value = ?)").add(selector.kind()).add(selector.value());
+        }
+        query.push(")");
+    }
+}
+
+async fn add_selectors(tx: &mut Tx, agents: &mut [(i64, AttestedAgent)]) -> Result<()> {
+    for chunk in agents.chunks_mut(CHUNK) {
+        let mut query = Query::build();
+        query.push("SELECT spiffe_id, type, value FROM node_resolver_map_entries WHERE spiffe_id IN (");
+        query.push_list(chunk.iter().map(|(_, agent)| agent.spiffe_id.as_str())).push(") ORDER BY id");
+        let mut found: HashMap<String, Vec<Selector>> = HashMap::with_capacity(chunk.len());
+        tx.each(query, |_, row| {
+            let selector = Selector::unchecked(row.text(1)?, row.text(2)?);
+            match found.get_mut(row.text(0)?) {
+                Some(selectors) => selectors.push(selector),
+                None => drop(found.insert(row.text(0)?.to_owned(), vec![selector])),
+            }
+            Ok(())
+        })
+        .await?;
+        for (_, agent) in chunk {
+            agent.selectors = found.remove(&agent.spiffe_id).unwrap_or_default();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,293 @@
+//! Opening SQLite files the way SPIRE does (SA-259, SA-261), and refusing broken ones before touching them.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use crate::Result;
+use crate::error::DatastoreError;
+use crate::settings::DatastoreSettings;
+
+/// The driver upstream waits this long for another process' lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an operation waits for a free connection before it fails.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_MAX_OPEN: u32 = 100;
+/// Statements kept prepared per connection.
+const STATEMENT_CACHE: usize = 256;
+/// Rows that may be on their way between SQLite's thread and ours.
+const ROW_BUFFER: usize = 1024;
+
+/// One connection that writes, and readers beside it (WAL, SA-262).
+#[derive(Debug, Clone)]
+pub(crate) struct SqlitePools {
+    pub(crate) writer: SqlitePool,
+    pub(crate) readers: SqlitePool,
+}
+
+pub(crate) async fn open(settings: &DatastoreSettings) -> Result<SqlitePools> {
+    let place = Place::parse(&settings.connection_string)?;
+    place.check_file()?;
+    let options = place.options()?;
+    let max_open = settings
+        .max_open_conns
+        .and_then(|count| u32::try_from(count).ok())
+        .filter(|count| *count > 0)
+        .unwrap_or(DEFAULT_MAX_OPEN);
+    let keep_idle = settings.max_idle_conns.is_none_or(|count| count > 0);
+
+    // The writer never goes away while the store is open: an in-memory database would vanish with it.
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .min_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(settings.conn_max_lifetime.filter(|_| !place.in_memory))
+        .test_before_acquire(false)
+        .connect_with(options.clone())
+        .await
+        .map_err(|error| place.explain(error))?;
+    if place.in_memory {
+        return Ok(SqlitePools { readers: writer.clone(), writer });
+    }
+    let readers = SqlitePoolOptions::new()
+        .max_connections(max_open)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(IDLE_TIMEOUT)
+        .max_lifetime(settings.conn_max_lifetime)
+        .test_before_acquire(false)
+        .after_release(move |_, _| Box::pin(async move { Ok(keep_idle) }))
+        .connect_lazy_with(options);
+    Ok(SqlitePools { writer, readers })
+}
+
+/// A connection string, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    path: String,
+    in_memory: bool,
+    parameters: Vec<(String, String)>,
+}
+
+impl Place {
+    /// A path or a `file:` URI; anything else with a scheme is refused (SA-261).
+    fn parse(text: &str) -> Result<Self> {
+        let (rest, is_uri) = match scheme(text) {
+            Some(("file", rest)) => (rest, true),
+            Some((scheme, _)) => return Err(DatastoreError::sql(format!("unsupported scheme {scheme:?}"))),
+            None => (text, false),
+        };
+        let rest = rest.split_once('#').map_or(rest, |(rest, _fragment)| rest);
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = match path.strip_prefix("//").filter(|_| is_uri) {
+            Some(with_authority) => {
+                let at = with_authority.find('/').unwrap_or(with_authority.len());
+                let (authority, path) = with_authority.split_at(at);
+                if !authority.is_empty() && authority != "localhost" {
+                    return Err(DatastoreError::sql(format!("invalid uri authority: {authority}")));
+                }
+                path
+            }
+            None => path,
+        };
+        let path = percent_decode(path)?;
+        let parameters: Vec<_> = query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                Ok((percent_decode(key)?, percent_decode(value)?))
+            })
+            .collect::<Result<_>>()?;
+        let in_memory = path == ":memory:"
+            || path.is_empty()
+            || parameters.iter().any(|(key, value)| key == "mode" && value == "memory");
+        Ok(Self { path, in_memory, parameters })
+    }
+
+    fn options(&self) -> Result<SqliteConnectOptions> {
+        let mut options = if self.in_memory {
+            SqliteConnectOptions::from_str("sqlite::memory:")?
+        } else {
+            SqliteConnectOptions::new().filename(&self.path).journal_mode(SqliteJournalMode::Wal)
+        };
+        options = options
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(BUSY_TIMEOUT)
+            .statement_cache_capacity(STATEMENT_CACHE)
+            .row_buffer_size(ROW_BUFFER)
+            .disable_statement_logging();
+        for (key, value) in &self.parameters {
+            options = match (key.as_str(), value.as_str()) {
+                // Forced whatever the string says (SA-261).
+                ("_foreign_keys" | "_fk" | "_journal_mode" | "_journal", _) => options,
+                ("mode", "memory" | "rwc") | ("cache", "private") => options,
+                ("mode", "rw") => options.create_if_missing(false),
+                ("mode", "ro") => options.create_if_missing(false).read_only(true),
+                ("immutable", "1" | "true") => options.immutable(true),
+                ("vfs", name) => options.vfs(name.to_owned()),
+                ("_busy_timeout" | "_timeout", ms) => options.busy_timeout(Duration::from_millis(
+                    ms.parse().map_err(|_| DatastoreError::sql(format!("Invalid _busy_timeout: {ms:?}")))?,
+                )),
+                ("_synchronous" | "_sync", level) => options.synchronous(synchronous(level)?),
+                ("_cache_size", size) => options.pragma("cache_size", size.to_owned()),
+                _ => {
+                    tracing::warn!(subsystem_name = "sql", key = %key, "Unsupported key in connection_string");
+                    options
+                }
+            };
+        }
+        Ok(options)
+    }
+
+    /// Refuses a file that is no database or that was cut short, before SQLite could write to it.
+    fn check_file(&self) -> Result<()> {
+        if self.in_memory {
+            return Ok(());
+        }
+        let path = Path::new(&self.path);
+        let Ok(mut file) = std::fs::File::open(path) else {
+            return Ok(()); // Absent or unreadable: SQLite's own message says why.
+        };
+        let length = file.metadata().map_err(|error| self.unreadable(&error))?.len();
+        if length == 0 {
+            return Ok(());
+        }
+        let mut header = [0u8; 100];
+        if length < 100 || file.read_exact(&mut header).is_err() || !header.starts_with(b"SQLite format 3\0")
+        {
+            return Err(DatastoreError::sql(format!("file is not a database: {:?}", self.path)));
+        }
+        let word =
+            |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+            1 => 65_536,
+            size => u64::from(size),
+        };
+        // The count is only valid if it was written by the last change; pages may still be in the log.
+        let counted = word(24) == word(92);
+        let log = format!("{}-wal", self.path);
+        let has_log = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
+        if counted && !has_log && length < u64::from(word(28)) * page_size {
+            return Err(DatastoreError::sql(format!(
+                "database disk image is malformed: {:?} is {length} bytes long, {} are missing; restore it from a backup",
+                self.path,
+                u64::from(word(28)) * page_size - length
+            )));
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, error: &std::io::Error) -> DatastoreError {
+        DatastoreError::sql(format!("unable to read {:?}: {error}", self.path))
+    }
+
+    /// SQLite's own message does not say which file, nor why it cannot be opened.
+    fn explain(&self, error: sqlx::Error) -> DatastoreError {
+        let error = DatastoreError::from(error);
+        let text = error.to_string();
+        if !text.contains("unable to open database file") {
+            return error;
+        }
+        let parent = Path::new(&self.path).parent().filter(|parent| !parent.as_os_str().is_empty());
+        let reason = match parent.map(std::fs::metadata) {
+            Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => "no such file or directory",
+            Some(Ok(parent)) if !parent.is_dir() => "not a directory",
+            _ if Path::new(&self.path).is_dir() => "is a directory",
+            _ if !Path::new(&self.path).exists() => {
+                "no such file or directory, or no permission to create it"
+            }
+            _ => "permission denied",
+        };
+        DatastoreError::sql(format!("unable to open database file: {reason}: {:?}", self.path))
+    }
+}
+
+/// What Go's URL parser takes for a scheme.
+fn scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let mut bytes = scheme.bytes();
+    let valid = bytes.next().is_some_and(|b| b.is_ascii_alphabetic())
+        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+    valid.then_some((scheme, rest))
+}
+
+fn synchronous(level: &str) -> Result<SqliteSynchronous> {
+    Ok(match level.to_ascii_uppercase().as_str() {
+        "0" | "OFF" => SqliteSynchronous::Off,
+        "1" | "NORMAL" => SqliteSynchronous::Normal,
+        "2" | "FULL" => SqliteSynchronous::Full,
+        "3" | "EXTRA" => SqliteSynchronous::Extra,
+        _ => return Err(DatastoreError::sql(format!("Invalid _synchronous: {level}"))),
+    })
+}
+
+fn percent_decode(text: &str) -> Result<String> {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut index = 0;
+    while index < bytes.len() {
+        if bytes[index] == b'%' {
+            let byte = text.get(index + 1..index + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+            decoded.push(byte.ok_or_else(|| {
+                let end = text.len().min(index + 3);
+                DatastoreError::sql(format!("invalid URL escape {:?}", text.get(index..end).unwrap_or("%")))
+            })?);
+            index += 3;
+        } else {
+            decoded.push(bytes[index]);
+            index += 1;
+        }
+    }
+    String::from_utf8(decoded).map_err(|_| DatastoreError::sql("connection_string is not valid UTF-8"))
+}
+
+/// `sqlite_version()`, for the log (SA-260).
+pub(crate) async fn version(pools: &SqlitePools) -> Result<String> {
+    Ok(sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&pools.writer).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str) -> Place {
+        Place::parse(text).unwrap()
+    }
+
+    #[test]
+    fn paths_and_file_uris_name_the_same_file() {
+        // SA-261
+        for (text, path) in [
+            ("data.db", "data.db"),
+            ("./data.db", "./data.db"),
+            ("/home/fred/data.db", "/home/fred/data.db"),
+            ("file:data.db?mode=ro", "data.db"),
+            ("file:/home/fred/data.db", "/home/fred/data.db"),
+            ("file:///home/fred/data.db", "/home/fred/data.db"),
+            ("file://localhost/home/fred/data.db?cache=private", "/home/fred/data.db"),
+            ("file:/a%20b/data.db#x", "/a b/data.db"),
+        ] {
+            let place = place(text);
+            assert_eq!((place.path.as_str(), place.in_memory), (path, false), "{text}");
+        }
+        assert!(place("file:x?mode=memory").in_memory);
+        assert!(place(":memory:").in_memory);
+    }
+
+    #[test]
+    fn other_schemes_are_refused_by_name() {
+        // SA-261
+        let error = Place::parse("mysql://data.db").unwrap_err();
+        assert_eq!(error.to_string(), "datastore-sql: unsupported scheme \"mysql\"");
+    }
+}

@@ -1,0 +1,57 @@
+//! Join tokens (SA-344). The token is a secret: it never appears in an error or log line.
+
+use spire_types::JoinToken;
+
+use crate::Result;
+use crate::error::{Code, DatastoreError};
+use crate::sql::Query;
+use crate::store::Datastore;
+
+impl Datastore {
+    /// Stores a token.
+    ///
+    /// # Errors
+    /// Already exists if the token does; `token and expiry are required`.
+    pub async fn create_join_token(&self, token: &JoinToken) -> Result<()> {
+        if token.token.is_empty() || token.expires_at == 0 {
+            return Err(DatastoreError::status(Code::Unknown, "token and expiry are required"));
+        }
+        let mut tx = self.begin_write().await?;
+        let mut query = Query::build();
+        query.push("INSERT INTO join_tokens (created_at, updated_at, token, expiry)").push_rows(1, 4);
+        query.add(tx.stamp()).add(tx.stamp()).add(token.token.as_str()).add(token.expires_at);
+        tx.execute(query).await?;
+        tx.commit().await
+    }
+
+    /// The token, if it has not been used.
+    pub async fn fetch_join_token(&self, token: &str) -> Result<Option<JoinToken>> {
+        let query = Query::new("SELECT token, expiry FROM join_tokens WHERE token = ?").bind(token);
+        self.read_one(query, |row| Ok(JoinToken { token: row.text(0)?.to_owned(), expires_at: row.int(1)? }))
+            .await
+    }
+
+    /// Takes the token away; of several callers exactly one succeeds.
+    ///
+    /// # Errors
+    /// Not found if somebody else was faster.
+    pub async fn delete_join_token(&self, token: &str) -> Result<()> {
+        let mut tx = self.begin_write().await?;
+        let affected = tx.execute(Query::new("DELETE FROM join_tokens WHERE token = ?").bind(token)).await?;
+        match affected {
+            0 => Err(DatastoreError::record_not_found()),
+            1 => tx.commit().await,
+            many => {
+                Err(DatastoreError::sql(format!("expected to delete one row, but {many} rows were affected")))
+            }
+        }
+    }
+
+    /// Removes tokens that expired before `before`. Nothing calls this on its own (SA-394).
+    pub async fn prune_join_tokens(&self, before: spire_types::UnixSeconds) -> Result<u64> {
+        let mut tx = self.begin_write().await?;
+        let pruned = tx.execute(Query::new("DELETE FROM join_tokens WHERE expiry < ?").bind(before)).await?;
+        tx.commit().await?;
+        Ok(pruned)
+    }
+}

@@ -1,0 +1,274 @@
+//! Which databases this version may run on, and how it brings older ones up (SA-306..316).
+
+use spire_runtime::build_info;
+
+use crate::Result;
+use crate::error::DatastoreError;
+use crate::schema;
+use crate::sql::Query;
+use crate::store::Datastore;
+use crate::transaction::Tx;
+
+pub(crate) async fn migrate(store: &Datastore, disabled: bool) -> Result<()> {
+    migrate_as(store, disabled, build_info::VERSION).await
+}
+
+/// The same for a given code version.
+async fn migrate_as(store: &Datastore, disabled: bool, code: &str) -> Result<()> {
+    let ours = CodeVersion::parse(code).map_err(DatastoreError::sql)?;
+    if ours.major > 1 {
+        tracing::error!(subsystem_name = "sql", "Migration code needs updating for current release version");
+        return Err(DatastoreError::sql(
+            "current migration code not compatible with current release version",
+        ));
+    }
+    let mut tx = store.begin_write().await?;
+    if !has_table(&mut tx, "migrations").await? {
+        tracing::info!(subsystem_name = "sql", "Initializing new database");
+        initialise(&mut tx, code).await?;
+        return tx.commit().await;
+    }
+    let (schema_version, stored) = current_row(&mut tx).await?;
+    tx.commit().await?;
+
+    let theirs = match stored.as_str() {
+        "" => CodeVersion::default(),
+        text => CodeVersion::parse(text).map_err(|error| {
+            let error = format!("unable to parse code version from DB: {error}");
+            tracing::error!(subsystem_name = "sql", schema = %schema_version, error = %error, "Error getting DB code version");
+            DatastoreError::sql(format!("error getting DB code version: {error}"))
+        })?,
+    };
+    let info = |message: &str| {
+        tracing::info!(subsystem_name = "sql", schema = %schema_version, version_info = %theirs, "{message}");
+    };
+
+    if schema_version == schema::VERSION {
+        tracing::debug!(
+            subsystem_name = "sql", schema = %schema_version, version_info = %theirs,
+            "Code and DB schema versions are the same. No migration needed"
+        );
+        if ours > theirs {
+            let mut tx = store.begin_write().await?;
+            set_version(&mut tx, schema::VERSION, code).await?;
+            tx.commit().await?;
+        }
+        return Ok(());
+    }
+    if disabled {
+        if ours.compatible(&theirs) {
+            return Ok(());
+        }
+        let error = "auto-migration must be enabled for current DB";
+        tracing::error!(
+            subsystem_name = "sql", schema = %schema_version, version_info = %theirs, error,
+            "Auto-migrate must be enabled"
+        );
+        return Err(DatastoreError::sql(error));
+    }
+    if schema_version > schema::VERSION {
+        if ours.compatible(&theirs) {
+            tracing::warn!(
+                subsystem_name = "sql", schema = %schema_version, version_info = %theirs,
+                "DB schema is ahead of code version, upgrading SPIRE Server is recommended"
+            );
+            return Ok(());
+        }
+        tracing::error!(
+            subsystem_name = "sql", schema = %schema_version, version_info = %theirs,
+            "Incompatible DB schema is too new for code version, upgrade SPIRE Server"
+        );
+        return Err(DatastoreError::sql("incompatible DB schema and code version"));
+    }
+    info("Running migrations...");
+    for version in schema_version..schema::VERSION {
+        step(store, version, code).await?;
+    }
+    info("Done running migrations");
+    Ok(())
+}
+
+/// One version up, in one transaction (SA-312).
+async fn step(store: &Datastore, version: i64, code: &str) -> Result<()> {
+    tracing::info!(subsystem_name = "sql", version_info = version, "Migrating version");
+    let mut tx = store.begin_write().await?;
+    set_version(&mut tx, version + 1, code).await?;
+    if version < schema::OLDEST {
+        return Err(DatastoreError::sql(format!(
+            "migrating from schema version {version} requires a previous SPIRE release; please follow the upgrade strategy at doc/upgrading.md"
+        )));
+    }
+    let Some((table, column, kind)) = schema::added_column(version) else {
+        return Err(DatastoreError::sql(format!(
+            "no migration support for unknown schema version {version}"
+        )));
+    };
+    if !has_column(&mut tx, table, column).await? {
+        let mut alter = Query::build();
+        alter.push(&format!("ALTER TABLE \"{table}\" ADD \"{column}\" {kind}"));
+        tx.execute(alter).await?;
+    }
+    tx.commit().await
+}
+
+async fn initialise(tx: &mut Tx, code: &str) -> Result<()> {
+    let mut all = Query::build();
+    for statement in schema::statements() {
+        all.push(&statement).push(";");
+    }
+    tx.execute(all).await?;
+    insert_row(tx, schema::VERSION, code).await
+}
+
+async fn insert_row(tx: &mut Tx, version: i64, code: &str) -> Result<()> {
+    let stamp = tx.stamp();
+    tx.execute(
+        Query::new(
+            "INSERT INTO migrations (created_at, updated_at, version, code_version) VALUES (?, ?, ?, ?)",
+        )
+        .bind(stamp.clone())
+        .bind(stamp)
+        .bind(version)
+        .bind(code),
+    )
+    .await?;
+    Ok(())
+}
+
+/// The first row counts; an empty table gets one that says "version 0" (SA-314).
+async fn current_row(tx: &mut Tx) -> Result<(i64, String)> {
+    let query = Query::new("SELECT version, code_version FROM migrations ORDER BY id LIMIT 1");
+    let row = tx.first(query, |row| Ok((row.int(0)?, row.text(1)?.to_owned()))).await?;
+    match row {
+        Some(row) => Ok(row),
+        None => {
+            insert_row(tx, 0, "").await?;
+            Ok((0, String::new()))
+        }
+    }
+}
+
+/// Every row, as upstream does it (SA-314).
+async fn set_version(tx: &mut Tx, version: i64, code: &str) -> Result<()> {
+    let stamp = tx.stamp();
+    let update = Query::new("UPDATE migrations SET updated_at = ?, version = ?, code_version = ?");
+    tx.execute(update.bind(stamp).bind(version).bind(code)).await?;
+    Ok(())
+}
+
+async fn has_table(tx: &mut Tx, name: &str) -> Result<bool> {
+    let query = Query::new("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?").bind(name);
+    Ok(tx.first(query, |row| row.int(0)).await? > Some(0))
+}
+
+async fn has_column(tx: &mut Tx, table: &str, column: &str) -> Result<bool> {
+    let query =
+        Query::new("SELECT count(*) FROM pragma_table_info(?) WHERE name = ?").bind(table).bind(column);
+    Ok(tx.first(query, |row| row.int(0)).await? > Some(0))
+}
+
+/// A strict `major.minor.patch[-pre]` (SA-308).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct CodeVersion {
+    major: u64,
+    minor: u64,
+    patch: u64,
+    pre: Vec<String>,
+    build: String,
+}
+
+impl CodeVersion {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        if text.is_empty() {
+            return Err("Version string empty".to_owned());
+        }
+        let (rest, build) = text.split_once('+').unwrap_or((text, ""));
+        let (core, pre) = rest.split_once('-').unwrap_or((rest, ""));
+        let [major, minor, patch] = core.splitn(3, '.').collect::<Vec<_>>()[..] else {
+            return Err("No Major.Minor.Patch elements found".to_owned());
+        };
+        let number = |name: &str, digits: &str| match digits {
+            digits if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) => {
+                Err(format!("Invalid character(s) found in {name} number {digits:?}"))
+            }
+            digits if digits.len() > 1 && digits.starts_with('0') => {
+                Err(format!("{} number must not contain leading zeroes {digits:?}", capitalised(name)))
+            }
+            digits => digits.parse().map_err(|_| format!("{name} number {digits:?} is too large")),
+        };
+        let identifier = |part: &str| {
+            let valid = !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            if valid {
+                Ok(part.to_owned())
+            } else {
+                Err(format!("Invalid character(s) found in prerelease {part:?}"))
+            }
+        };
+        Ok(Self {
+            major: number("major", major)?,
+            minor: number("minor", minor)?,
+            patch: number("patch", patch)?,
+            pre: match rest.contains('-') {
+                true => pre.split('.').map(identifier).collect::<std::result::Result<_, _>>()?,
+                false => Vec::new(),
+            },
+            build: build.to_owned(),
+        })
+    }
+
+    /// Same major, minors at most one apart.
+    fn compatible(&self, other: &Self) -> bool {
+        self.major == other.major && self.minor.abs_diff(other.minor) <= 1
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+impl PartialOrd for CodeVersion {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        use std::cmp::Ordering;
+        let core = (self.major, self.minor, self.patch).cmp(&(other.major, other.minor, other.patch));
+        let pre = || match (self.pre.is_empty(), other.pre.is_empty()) {
+            (true, true) => Ordering::Equal,
+            (true, false) => Ordering::Greater,
+            (false, true) => Ordering::Less,
+            (false, false) => {
+                let differing = self.pre.iter().zip(&other.pre).map(|(a, b)| identifiers(a, b));
+                differing
+                    .into_iter()
+                    .find(|order| order.is_ne())
+                    .unwrap_or_else(|| self.pre.len().cmp(&other.pre.len()))
+            }
+        };
+        Some(core.then_with(pre))
+    }
+}
+
+/// Numbers order as numbers and below words.
+fn identifiers(a: &str, b: &str) -> std::cmp::Ordering {
+    match (a.parse::<u64>(), b.parse::<u64>()) {
+        (Ok(a), Ok(b)) => a.cmp(&b),
+        (Ok(_), Err(_)) => std::cmp::Ordering::Less,
+        (Err(_), Ok(_)) => std::cmp::Ordering::Greater,
+        (Err(_), Err(_)) => a.cmp(b),
+    }
+}
+
+impl std::fmt::Display for CodeVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)?;
+        if !self.pre.is_empty() {
+            write!(f, "-{}", self.pre.join("."))?;
+        }
+        if !self.build.is_empty() {
+            write!(f, "+{}", self.build)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

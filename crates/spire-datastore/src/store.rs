@@ -1,0 +1,133 @@
+//! The handle that everybody holds.
+
+use std::sync::Arc;
+
+use spire_runtime::SharedClock;
+use time::OffsetDateTime;
+
+use crate::changes::{ChangeReceiver, ChangeSender};
+use crate::dialect::sqlite::{self, SqlitePools};
+use crate::error::DatastoreError;
+use crate::settings::{DatabaseType, DatastoreSettings};
+use crate::sql::Query;
+use crate::transaction::Tx;
+use crate::{Result, migrate};
+
+/// SPIRE's database. Cheap to clone; all clones share connections and announcements.
+#[derive(Debug, Clone)]
+pub struct Datastore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pools: Pools,
+    clock: SharedClock,
+    log_sql: bool,
+    changes: ChangeSender,
+}
+
+#[derive(Debug)]
+enum Pools {
+    Sqlite(SqlitePools),
+}
+
+impl Datastore {
+    /// Connects, creates or migrates the schema (SA-306..316) and says so in the log (SA-260).
+    ///
+    /// # Errors
+    /// Bad settings, an unreachable or broken database, or a schema this version must not touch. A broken SQLite
+    /// file is left as it is.
+    pub async fn open(settings: DatastoreSettings, clock: SharedClock) -> Result<Self> {
+        settings.validate()?;
+        let kind = settings.database_type.name().to_owned();
+        tracing::info!(subsystem_name = "sql", db_type = %kind, "Opening SQL database");
+        match &settings.database_type {
+            DatabaseType::Sqlite3 => {}
+            DatabaseType::Other(name) => {
+                return Err(DatastoreError::sql(format!("unsupported database_type: {name}")));
+            }
+            known => {
+                return Err(DatastoreError::sql(format!(
+                    "database_type {:?} is not built in this version; use \"sqlite3\"",
+                    known.name()
+                )));
+            }
+        }
+        let pools = sqlite::open(&settings).await?;
+        let version = sqlite::version(&pools).await?;
+        let store = Self {
+            inner: Arc::new(Inner {
+                pools: Pools::Sqlite(pools),
+                clock,
+                log_sql: settings.log_sql,
+                changes: ChangeSender::new(),
+            }),
+        };
+        migrate::migrate(&store, settings.disable_migration).await?;
+        tracing::info!(subsystem_name = "sql", r#type = %kind, version = %version, read_only = false, "Connected to SQL database");
+        if !settings.ro_connection_string.is_empty() {
+            // SA-263: readers already run beside the writer, so there is nothing more to open.
+            tracing::info!(subsystem_name = "sql", db_type = %kind, "Opening SQL database");
+            tracing::warn!(
+                subsystem_name = "sql",
+                "Read-only connection is not applicable for sqlite3. Falling back to primary connection"
+            );
+            tracing::info!(subsystem_name = "sql", r#type = %kind, version = %version, read_only = true, "Connected to SQL database");
+        }
+        Ok(store)
+    }
+
+    /// Hears of everything this store commits from now on.
+    pub fn changes(&self) -> ChangeReceiver {
+        self.inner.changes.subscribe()
+    }
+
+    /// Finishes what is running and closes every connection. The store must not be used afterwards.
+    pub async fn close(&self) {
+        let Pools::Sqlite(pools) = &self.inner.pools;
+        pools.readers.close().await;
+        pools.writer.close().await;
+    }
+
+    /// Asks the database for a trivial answer.
+    pub async fn ping(&self) -> Result<()> {
+        self.read_one(Query::new("SELECT 1"), |row| row.int(0)).await.map(|_| ())
+    }
+
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.inner.clock.now()
+    }
+
+    /// Begins a transaction that may write; waits for the one that is writing now (SA-262).
+    pub(crate) async fn begin_write(&self) -> Result<Tx> {
+        let Pools::Sqlite(pools) = &self.inner.pools;
+        let transaction = pools.writer.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Tx::sqlite(transaction, self.now(), self.inner.log_sql, Some(self.inner.changes.clone())))
+    }
+
+    /// Begins a transaction that only reads, so that several statements see the same state.
+    pub(crate) async fn begin_read(&self) -> Result<Tx> {
+        let Pools::Sqlite(pools) = &self.inner.pools;
+        let transaction = pools.readers.begin().await?;
+        Ok(Tx::sqlite(transaction, self.now(), self.inner.log_sql, None))
+    }
+
+    /// The first row of one statement.
+    pub(crate) async fn read_one<T: Send>(
+        &self,
+        query: Query,
+        read: impl FnMut(crate::sql::Row<'_>) -> Result<T> + Send,
+    ) -> Result<Option<T>> {
+        self.begin_read().await?.first(query, read).await
+    }
+
+    /// All rows of one statement.
+    pub(crate) async fn read_all<T: Send>(
+        &self,
+        query: Query,
+        read: impl FnMut(crate::sql::Row<'_>) -> Result<T> + Send,
+    ) -> Result<Vec<T>> {
+        self.begin_read().await?.all(query, read).await
+    }
+}
