@@ -2,6 +2,7 @@
 //! crypto backend (architecture A10).
 
 pub mod bundle_document;
+pub mod hash;
 pub mod jose;
 pub mod key;
 pub mod pem;

@@ -124,6 +124,13 @@ impl Certificate {
         decimal(&self.facts.serial)
     }
 
+    /// The serial number in lower-case hex of even length.
+    pub fn serial_hex(&self) -> String {
+        let bytes = &self.facts.serial;
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count().min(bytes.len().saturating_sub(1));
+        hex::encode(&bytes[zeros..])
+    }
+
     pub fn not_before(&self) -> OffsetDateTime {
         at(self.facts.not_before)
     }

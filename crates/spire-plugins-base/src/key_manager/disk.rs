@@ -1,0 +1,154 @@
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use spire_config::Object;
+use spire_crypto::KeyType;
+use spire_plugin::{BuiltIn, Code, KeyManager, ManagedKey, PluginError};
+use spire_runtime::atomic_file;
+use tokio::sync::RwLock;
+
+use super::keys_file;
+use super::memory::generate;
+use super::ring::{KeyRing, all, found};
+use crate::shared::settings::{decode, note};
+
+/// Keys in a file, `keys_path` (PL-241).
+pub const DISK_FOR_SERVER: BuiltIn<dyn KeyManager> = BuiltIn {
+    name: "disk",
+    configurable: true,
+    build: |_, data| Ok(Arc::new(DiskKeys::open(server_path(data)?)?)),
+    validate: |_, data| note(server_path(data)),
+};
+
+/// Keys in `<directory>/keys.json` (PL-242, AG-247).
+pub const DISK_FOR_AGENT: BuiltIn<dyn KeyManager> = BuiltIn {
+    name: "disk",
+    configurable: true,
+    build: |_, data| {
+        let directory = agent_directory(data)?;
+        prepare(&directory)?;
+        Ok(Arc::new(DiskKeys::open(directory.join("keys.json"))?))
+    },
+    validate: |_, data| note(agent_directory(data)),
+};
+
+fn required(data: &Object, key: &str, error: &str) -> Result<PathBuf, PluginError> {
+    match decode(data, |fields| fields.string(key))? {
+        Some(path) if !path.is_empty() => Ok(path.into()),
+        _ => Err(PluginError::invalid(error)),
+    }
+}
+
+fn server_path(data: &Object) -> Result<PathBuf, PluginError> {
+    required(data, "keys_path", "keys_path is required")
+}
+
+fn agent_directory(data: &Object) -> Result<PathBuf, PluginError> {
+    required(data, "directory", "directory must be configured")
+}
+
+/// Makes the folder and tries whether it can be written.
+fn prepare(directory: &Path) -> Result<(), PluginError> {
+    let failed = |error: std::io::Error| {
+        PluginError::new(
+            Code::FailedPrecondition,
+            format!("directory validation failed: {}: {error}", directory.display()),
+        )
+    };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    let probe = directory.join(".probe");
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&probe)
+        .map_err(failed)?;
+    std::fs::remove_file(&probe).map_err(failed)
+}
+
+#[derive(Debug)]
+struct DiskKeys {
+    path: PathBuf,
+    ring: RwLock<KeyRing>,
+}
+
+impl DiskKeys {
+    fn open(path: PathBuf) -> Result<Self, PluginError> {
+        let ring = RwLock::new(keys_file::read(&path)?);
+        Ok(Self { path, ring })
+    }
+}
+
+#[async_trait]
+impl KeyManager for DiskKeys {
+    async fn generate_key(&self, id: &str, kind: KeyType) -> Result<Arc<dyn ManagedKey>, PluginError> {
+        let key = generate(id, kind).await?;
+        // A writer's lock over the file: two keys must not overwrite each other's set.
+        let mut ring = self.ring.write().await;
+        let mut next = ring.clone();
+        next.insert(id.to_owned(), key.clone());
+        let bytes = keys_file::write(&next)?;
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || atomic_file::write(&path, &bytes, 0o600))
+            .await
+            .map_err(|error| PluginError::internal(format!("unable to write entries: {error}")))?
+            .map_err(|error| {
+                PluginError::internal(format!("unable to write entries: {}", spire_runtime::Chain(&error)))
+            })?;
+        *ring = next;
+        Ok(key)
+    }
+
+    async fn key(&self, id: &str) -> Result<Option<Arc<dyn ManagedKey>>, PluginError> {
+        Ok(found(&*self.ring.read().await, id))
+    }
+
+    async fn keys(&self) -> Result<Vec<Arc<dyn ManagedKey>>, PluginError> {
+        Ok(all(&*self.ring.read().await))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn disk_keeps_the_contract_and_survives_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys.json");
+        let keys = DiskKeys::open(path.clone()).unwrap();
+        spire_plugin::contract::check_key_manager(&keys).await;
+        let again = DiskKeys::open(path.clone()).unwrap();
+        let (old, new) = (keys.key("b").await.unwrap().unwrap(), again.key("b").await.unwrap().unwrap());
+        assert_eq!(old.public_key(), new.public_key());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            text.starts_with("{\n\t\"keys\": {\n\t\t\"a\": \"") && text.ends_with("\"\n\t}\n}"),
+            "PL-243: {text}"
+        );
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys.json");
+        for (content, start) in [
+            ("{", "unable to decode keys JSON"),
+            (r#"{"keys":{"a":"!"}}"#, "unable to decode keys JSON"),
+            (r#"{"keys":{"a":"AAAA"}}"#, "unable to parse key \"a\""),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let error = DiskKeys::open(path.clone()).unwrap_err().message;
+            assert!(error.starts_with(start), "PL-245: {error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+        }
+        std::fs::write(&path, r#"{"Keys":null,"other":1}"#).unwrap();
+        assert!(DiskKeys::open(path).is_ok(), "PL-244");
+    }
+}

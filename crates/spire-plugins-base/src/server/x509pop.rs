@@ -1,0 +1,285 @@
+//! The server's side of x509pop (NA-050 to NA-083).
+
+mod path_template;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use spire_config::Object;
+use spire_crypto::x509::{Certificate, KeyUsage, Roots, VerifyError, verify_chain};
+use spire_crypto::{KeyAlgorithm, hash, pem};
+use spire_plugin::server::{AgentAttributes, Conversation, NodeAttestor};
+use spire_plugin::{BuiltIn, Code, PluginContext, PluginError};
+use spire_types::SpiffeId;
+
+use self::path_template::PathTemplate;
+use crate::shared::settings::decode;
+use crate::shared::x509pop::{AttestationData, Challenge, Response, challenge, verify};
+
+pub const X509POP: BuiltIn<dyn NodeAttestor> = BuiltIn {
+    name: NAME,
+    configurable: true,
+    build: |context, data| {
+        let settings = Settings::read(data).map_err(|mut problems| problems.swap_remove(0))?;
+        Ok(Arc::new(X509Pop { context: context.clone(), settings }))
+    },
+    validate: |_, data| match Settings::read(data) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.into_iter().map(|problem| problem.message).collect(),
+    },
+};
+
+const NAME: &str = "x509pop";
+
+#[derive(Debug)]
+struct Settings {
+    roots: Roots,
+    template: PathTemplate,
+    max_intermediates: usize,
+    max_rsa_key_bits: usize,
+}
+
+struct Raw {
+    mode: Option<String>,
+    bundle_path: String,
+    bundle_paths: Vec<String>,
+    template: Option<String>,
+    max_intermediates: Option<i64>,
+    max_rsa_key_size: Option<i64>,
+    verify_client_ip: bool,
+}
+
+impl Settings {
+    fn read(data: &Object) -> Result<Self, Vec<PluginError>> {
+        let raw = decode(data, |fields| {
+            Ok(Raw {
+                mode: fields.string("mode")?,
+                bundle_path: fields.string("ca_bundle_path")?.unwrap_or_default(),
+                bundle_paths: fields.strings("ca_bundle_paths")?,
+                template: fields.string("agent_path_template")?.filter(|text| !text.is_empty()),
+                max_intermediates: fields.int("max_intermediates")?,
+                max_rsa_key_size: fields.int("max_rsa_key_size")?,
+                verify_client_ip: fields.bool("verify_client_ip")?.unwrap_or_default(),
+            })
+        })
+        .map_err(|error| vec![error])?;
+        Self::resolve(raw)
+    }
+
+    fn resolve(raw: Raw) -> Result<Self, Vec<PluginError>> {
+        let mut problems = Vec::new();
+        match raw.mode.as_deref() {
+            None | Some("" | "external_pki") => {}
+            Some("spiffe") => {
+                problems.push(PluginError::invalid("mode \"spiffe\" is not built in this version"))
+            }
+            Some(_) => problems.push(PluginError::invalid("mode can only be either spiffe or external_pki")),
+        }
+        if raw.verify_client_ip {
+            problems.push(PluginError::invalid("verify_client_ip is not built in this version"));
+        }
+        let roots = if problems.is_empty() { roots(&raw, &mut problems) } else { None };
+        let text = raw.template.as_deref().unwrap_or("/{{ .PluginName }}/{{ .Fingerprint }}");
+        let template = PathTemplate::parse(text);
+        if template.is_none() {
+            problems.push(PluginError::invalid(format!("failed to parse agent svid template: {text:?}")));
+        }
+        let limits = [
+            positive(raw.max_intermediates, 4, "max_intermediates", &mut problems),
+            positive(raw.max_rsa_key_size, 8192, "max_rsa_key_size", &mut problems),
+        ];
+        match (roots, template, problems.is_empty()) {
+            (Some(roots), Some(template), true) => {
+                let [max_intermediates, max_rsa_key_bits] = limits;
+                Ok(Self { roots, template, max_intermediates, max_rsa_key_bits })
+            }
+            _ => Err(problems),
+        }
+    }
+}
+
+fn positive(value: Option<i64>, default: usize, name: &str, problems: &mut Vec<PluginError>) -> usize {
+    match value.map(usize::try_from) {
+        None => default,
+        Some(Ok(value)) if value > 0 => value,
+        Some(_) => {
+            problems.push(PluginError::invalid(format!("{name} must be greater than 0")));
+            default
+        }
+    }
+}
+
+/// NA-052
+fn roots(raw: &Raw, problems: &mut Vec<PluginError>) -> Option<Roots> {
+    let mut refuse = |text: String| {
+        problems.push(PluginError::invalid(text));
+        None
+    };
+    let paths: Vec<PathBuf> = match (raw.bundle_path.is_empty(), raw.bundle_paths.is_empty()) {
+        (false, false) => {
+            return refuse(
+                "only one of ca_bundle_path or ca_bundle_paths can be configured, not both".to_owned(),
+            );
+        }
+        (true, true) => {
+            return refuse("one of ca_bundle_path or ca_bundle_paths must be configured".to_owned());
+        }
+        (false, true) => vec![raw.bundle_path.clone().into()],
+        (true, false) => raw.bundle_paths.iter().map(PathBuf::from).collect(),
+    };
+    let mut certificates = Vec::new();
+    for path in paths {
+        let loaded = std::fs::read(&path)
+            .map_err(|error| {
+                format!("open {}: {}", path.display(), spire_runtime::logging::os_error_text(&error))
+            })
+            .and_then(|text| pem::parse_certificates(&text).map_err(|error| error.to_string()));
+        match loaded {
+            Ok(loaded) => certificates.extend(loaded),
+            Err(text) => {
+                return refuse(format!(
+                    "unable to load trust bundle {:?}: {text}",
+                    path.display().to_string()
+                ));
+            }
+        }
+    }
+    match Roots::new(certificates) {
+        Ok(roots) => Some(roots),
+        Err(error) => refuse(format!("unable to load trust bundle: {error}")),
+    }
+}
+
+#[derive(Debug)]
+struct X509Pop {
+    context: PluginContext,
+    settings: Settings,
+}
+
+#[async_trait]
+impl NodeAttestor for X509Pop {
+    async fn attest(
+        &self,
+        payload: &[u8],
+        conversation: &mut dyn Conversation,
+    ) -> Result<AgentAttributes, PluginError> {
+        let chain = self.chain(payload)?;
+        let leaf = &chain[0];
+        let path = self.verified_path(&chain)?;
+        let failed = |text: String| PluginError::internal(format!("unable to generate challenge: {text}"));
+        if !leaf.key_usage().is_some_and(|usage| usage.contains(KeyUsage::DIGITAL_SIGNATURE)) {
+            return Err(failed("certificate not intended for digital signature use".to_owned()));
+        }
+        let key = leaf.public_key().map_err(|error| failed(error.to_string()))?;
+        let asked: Challenge = challenge(&key).map_err(failed)?;
+        let message = serde_json::to_vec(&asked).map_err(|error| failed(error.to_string()))?;
+        let answer = conversation.challenge(message).await?;
+        let answer: Response = serde_json::from_slice(&answer).map_err(|error| {
+            PluginError::invalid(format!("unable to unmarshal challenge response: {error}"))
+        })?;
+        verify(&key, &asked, &answer).map_err(|text| {
+            PluginError::new(
+                Code::PermissionDenied,
+                format!("challenge response verification failed: {text}"),
+            )
+        })?;
+        self.attributes(leaf, &path)
+    }
+}
+
+impl X509Pop {
+    /// NA-069 to NA-073
+    fn chain(&self, payload: &[u8]) -> Result<Vec<Certificate>, PluginError> {
+        let data: AttestationData = serde_json::from_slice(payload)
+            .map_err(|error| PluginError::invalid(format!("failed to unmarshal data: {error}")))?;
+        let Some((leaf, rest)) = data.certificates.split_first() else {
+            return Err(PluginError::invalid("no certificate to attest"));
+        };
+        if rest.len() > self.settings.max_intermediates {
+            return Err(PluginError::invalid("too many intermediate certificates"));
+        }
+        let leaf = Certificate::parse(&leaf.0)
+            .map_err(|error| PluginError::invalid(format!("unable to parse leaf certificate: {error}")))?;
+        if self.is_too_large(&leaf) {
+            return Err(PluginError::invalid("leaf certificate key size too large"));
+        }
+        let mut chain = vec![leaf];
+        for (index, der) in rest.iter().enumerate() {
+            let certificate = Certificate::parse(&der.0).map_err(|error| {
+                PluginError::invalid(format!("unable to parse intermediate certificate {index}: {error}"))
+            })?;
+            if self.is_too_large(&certificate) {
+                return Err(PluginError::invalid(format!(
+                    "intermediate certificate {index} key size too large"
+                )));
+            }
+            chain.push(certificate);
+        }
+        Ok(chain)
+    }
+
+    fn is_too_large(&self, certificate: &Certificate) -> bool {
+        certificate.public_key().is_ok_and(
+            |key| matches!(key.algorithm(), KeyAlgorithm::Rsa { bits } if bits > self.settings.max_rsa_key_bits),
+        )
+    }
+
+    /// NA-075; the path ends with the root.
+    fn verified_path(&self, chain: &[Certificate]) -> Result<Vec<Certificate>, PluginError> {
+        let now = self.context.clock.now();
+        match verify_chain(chain, &self.settings.roots, now) {
+            Ok(path) => Ok(path),
+            // A leaf that stands in the bundle is its own anchor.
+            Err(VerifyError::UnknownAuthority)
+                if self.settings.roots.certificates().any(|root| *root == chain[0]) =>
+            {
+                Ok(vec![chain[0].clone()])
+            }
+            Err(error) => Err(PluginError::new(
+                Code::PermissionDenied,
+                format!("certificate verification failed: {error}"),
+            )),
+        }
+    }
+
+    /// NA-081 to NA-083
+    fn attributes(&self, leaf: &Certificate, path: &[Certificate]) -> Result<AgentAttributes, PluginError> {
+        let subject = leaf.subject().to_subject();
+        let mut selectors = Vec::new();
+        if !subject.common_name.is_empty() {
+            selectors.push(format!("subject:cn:{}", subject.common_name));
+        }
+        for authority in path.iter().skip(1) {
+            let selector = format!("ca:fingerprint:{}", hash::sha1_hex(authority.der()));
+            if !selectors.contains(&selector) {
+                selectors.push(selector);
+            }
+        }
+        selectors.push(format!("serialnumber:{}", leaf.serial_hex()));
+        selectors.extend(self.san_selectors(leaf));
+        let id_path = self.settings.template.render(&path_template::Facts {
+            plugin_name: NAME,
+            fingerprint: &hash::sha1_hex(leaf.der()),
+            serial_number_hex: &leaf.serial_hex(),
+            trust_domain: self.context.trust_domain.as_str(),
+            subject: &subject,
+        });
+        let id = SpiffeId::from_path(self.context.trust_domain.clone(), &format!("/spire/agent{id_path}"))
+            .map_err(|error| PluginError::internal(format!("failed to make spiffe id: {error}")))?;
+        Ok(AgentAttributes { spiffe_id: id.to_string(), selector_values: selectors, can_reattest: true })
+    }
+
+    /// `x509pop://<td>/<key>/<value>` of the URI SANs; the last of a key wins.
+    fn san_selectors(&self, leaf: &Certificate) -> Vec<String> {
+        let prefix = format!("x509pop://{}/", self.context.trust_domain);
+        let mut values: std::collections::BTreeMap<&str, &str> = std::collections::BTreeMap::new();
+        for uri in leaf.uri_sans() {
+            let Some(rest) = uri.strip_prefix(&prefix) else { continue };
+            if let Some((key, value)) = rest.trim_matches('/').split_once('/') {
+                values.insert(key, value);
+            }
+        }
+        values.into_iter().map(|(key, value)| format!("san:{key}:{value}")).collect()
+    }
+}
