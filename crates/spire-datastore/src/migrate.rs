@@ -269,6 +269,3 @@ impl std::fmt::Display for CodeVersion {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -206,6 +206,3 @@ fn wit_authority(stored: &PublicKey) -> WitAuthority {
         tainted: stored.tainted_key,
     }
 }
-
-#[cfg(test)]
-mod tests;

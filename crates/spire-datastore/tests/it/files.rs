@@ -1,0 +1,135 @@
+use std::sync::Arc;
+
+use spire_datastore::{DatabaseType, Datastore, DatastoreSettings};
+use spire_runtime::SystemClock;
+
+use crate::support::{Fixture, entry, rows};
+
+async fn open_error(settings: DatastoreSettings) -> String {
+    Datastore::open(settings, SystemClock::shared()).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn broken_files_are_named_and_left_alone() {
+    // SA-258 and the brief: corrupt or truncated means a clear error and an untouched file
+    let dir = tempfile::tempdir().unwrap();
+    let garbage = dir.path().join("garbage");
+    std::fs::write(&garbage, "this is no database, but it is long enough to be looked at; ".repeat(4))
+        .unwrap();
+
+    let f = Fixture::new().await;
+    let batch: Vec<_> = (0..500).map(|n| entry(&format!("/w{n}"), &["a:1"])).collect();
+    f.store.create_entries_batch(&batch).await;
+    f.store.close().await;
+    let cut = dir.path().join("cut");
+    let whole = std::fs::read(f.path()).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    let short = dir.path().join("short");
+    std::fs::write(&short, &whole[..50]).unwrap();
+
+    for (path, expected) in [
+        (garbage, "datastore-sql: file is not a database"),
+        (cut, "datastore-sql: database disk image is malformed"),
+        (short, "datastore-sql: file is not a database"),
+    ] {
+        let before = std::fs::read(&path).unwrap();
+        let error = open_error(DatastoreSettings::sqlite(path.display().to_string())).await;
+        assert!(error.starts_with(expected) && error.contains(path.to_str().unwrap()), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+}
+
+#[tokio::test]
+async fn unreachable_places_and_absent_databases_are_explained() {
+    let error = open_error(DatastoreSettings::sqlite("/nonexistent/dir/data.sqlite3")).await;
+    assert_eq!(
+        error,
+        "datastore-sql: unable to open database file: no such file or directory: \"/nonexistent/dir/data.sqlite3\""
+    );
+    // SA-258
+    for (kind, expected) in [
+        (
+            DatabaseType::Postgres,
+            "datastore-sql: database_type \"postgres\" is not built in this version; use \"sqlite3\"",
+        ),
+        (DatabaseType::from_name("oracle"), "datastore-sql: unsupported database_type: oracle"),
+    ] {
+        let settings = DatastoreSettings { database_type: kind, ..DatastoreSettings::sqlite("x") };
+        assert_eq!(open_error(settings).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn file_is_in_wal_mode_and_readers_run_beside_the_writer() {
+    // SA-261, SA-262
+    let f = Fixture::new().await;
+    assert_eq!(rows(&f.path(), "PRAGMA journal_mode").await, ["wal"]);
+    let store = Arc::new(f.store.clone());
+    let writers = (0..4).map(|w| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for n in 0..25 {
+                store.create_entry(&entry(&format!("/w{w}/{n}"), &["a:1"])).await.unwrap();
+            }
+        })
+    });
+    let readers = (0..4).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for _ in 0..25 {
+                let (entries, _) = store.list_entries(&Default::default()).await.unwrap();
+                assert!(entries.iter().all(|entry| entry.selectors.len() == 1));
+            }
+        })
+    });
+    for task in writers.chain(readers).collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    assert_eq!(f.store.count_entries(&Default::default()).await.unwrap(), 100);
+}
+
+#[tokio::test]
+async fn in_memory_database_works_as_long_as_it_is_open() {
+    let store = Datastore::open(DatastoreSettings::sqlite(":memory:"), SystemClock::shared()).await.unwrap();
+    store.create_entry(&entry("/web", &["a:1"])).await.unwrap();
+    assert_eq!(store.count_entries(&Default::default()).await.unwrap(), 1);
+    store.ping().await.unwrap();
+}
+
+/// Every query that the API can send many times per second, and the index that must carry it.
+#[tokio::test]
+async fn lookups_among_many_entries_use_indexes() {
+    let f = Fixture::new().await;
+    f.store.create_entry(&entry("/web", &["a:1"])).await.unwrap();
+    for (query, index) in [
+        (
+            "SELECT * FROM registered_entries WHERE true AND spiffe_id = 'x' AND +parent_id = 'y' ORDER BY id",
+            "idx_registered_entries_spiffe_id",
+        ),
+        (
+            "SELECT * FROM registered_entries WHERE true AND parent_id = 'y' AND id > 5 ORDER BY id LIMIT 10",
+            "idx_registered_entries_parent_id",
+        ),
+        (
+            "SELECT * FROM registered_entries WHERE true AND hint = 'y' ORDER BY id",
+            "idx_registered_entries_hint",
+        ),
+        (
+            "SELECT registered_entry_id FROM selectors WHERE type = 'x' AND value = 'y'",
+            "idx_selectors_type_value",
+        ),
+        (
+            "SELECT registered_entry_id, id, type, value FROM selectors WHERE registered_entry_id IN (1,2) ORDER BY registered_entry_id",
+            "idx_selector_entry",
+        ),
+        (
+            "SELECT * FROM registered_entries WHERE entry_id IN ('a','b') ORDER BY id",
+            "uix_registered_entries_entry_id",
+        ),
+    ] {
+        let plan = f.rows(&format!("EXPLAIN QUERY PLAN {query}")).await.join("\n");
+        assert!(plan.contains(index), "{query}\n{plan}");
+        assert!(!plan.contains("SCAN"), "{query}\n{plan}");
+    }
+}

@@ -1,0 +1,127 @@
+//! A store in a temporary directory, and a way to look at its file with plain SQL.
+
+use std::sync::Arc;
+
+use spire_datastore::{Datastore, DatastoreSettings};
+use spire_runtime::ManualClock;
+use spire_types::{
+    AttestedAgent, Bundle, Entry, JwtAuthority, Selector, SpiffeId, TrustDomain, X509Authority,
+};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
+
+/// 2026-11-24 12:11:53 UTC
+pub const NOW: i64 = 1_795_522_313;
+
+pub struct Fixture {
+    pub store: Datastore,
+    pub clock: ManualClock,
+    pub dir: Arc<tempfile::TempDir>,
+}
+
+impl Fixture {
+    pub async fn new() -> Self {
+        Self::in_dir(Arc::new(tempfile::tempdir().unwrap())).await
+    }
+
+    pub async fn in_dir(dir: Arc<tempfile::TempDir>) -> Self {
+        let clock = ManualClock::at_unix(NOW);
+        let settings = DatastoreSettings::sqlite(dir.path().join("data.sqlite3").display().to_string());
+        let store = Datastore::open(settings, clock.shared()).await.unwrap();
+        Self { store, clock, dir }
+    }
+
+    pub fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("data.sqlite3")
+    }
+
+    /// Runs statements beside the store.
+    pub async fn sql(&self, text: &str) {
+        sql(&self.path(), text).await;
+    }
+
+    /// Every row of a query as text, columns joined by `|`.
+    pub async fn rows(&self, text: &str) -> Vec<String> {
+        rows(&self.path(), text).await
+    }
+}
+
+pub async fn connect(path: &std::path::Path) -> SqliteConnection {
+    SqliteConnection::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.unwrap()
+}
+
+pub async fn sql(path: &std::path::Path, text: &str) {
+    let mut connection = connect(path).await;
+    sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+pub async fn rows(path: &std::path::Path, text: &str) -> Vec<String> {
+    let mut connection = connect(path).await;
+    let rows = sqlx::raw_sql(AssertSqlSafe(text.to_owned())).fetch_all(&mut connection).await.unwrap();
+    let cell = |row: &sqlx::sqlite::SqliteRow, column: usize| {
+        row.try_get_unchecked::<Option<String>, _>(column).unwrap().unwrap_or_else(|| "NULL".into())
+    };
+    let rows =
+        rows.iter().map(|row| (0..row.len()).map(|c| cell(row, c)).collect::<Vec<_>>().join("|")).collect();
+    connection.close().await.unwrap();
+    rows
+}
+
+pub fn td(name: &str) -> TrustDomain {
+    TrustDomain::parse(name).unwrap()
+}
+
+pub fn id(path: &str) -> SpiffeId {
+    SpiffeId::from_path(td("example.org"), path).unwrap()
+}
+
+pub fn selectors(texts: &[&str]) -> Vec<Selector> {
+    texts.iter().map(|text| Selector::parse(text).unwrap()).collect()
+}
+
+pub fn entry(path: &str, selector_texts: &[&str]) -> Entry {
+    Entry {
+        id: String::new(),
+        spiffe_id: id(path),
+        parent_id: id("/spire/agent/x"),
+        selectors: selectors(selector_texts),
+        x509_svid_ttl: 0,
+        jwt_svid_ttl: 0,
+        federates_with: Vec::new(),
+        admin: false,
+        downstream: false,
+        expires_at: 0,
+        dns_names: Vec::new(),
+        revision_number: 0,
+        store_svid: false,
+        hint: String::new(),
+        created_at: 0,
+        additional_attributes: None,
+    }
+}
+
+pub fn agent(path: &str) -> AttestedAgent {
+    AttestedAgent {
+        spiffe_id: id(path).to_string(),
+        attestation_type: "x509pop".into(),
+        serial_number: "17".into(),
+        not_after: NOW + 3600,
+        new_serial_number: String::new(),
+        new_not_after: 0,
+        can_reattest: true,
+        agent_version: "1.15.3".into(),
+        selectors: Vec::new(),
+    }
+}
+
+pub fn bundle(name: &str) -> Bundle {
+    Bundle::empty(td(name))
+}
+
+pub fn root(der: &[u8]) -> X509Authority {
+    X509Authority { der: der.into(), tainted: false }
+}
+
+pub fn jwt(key_id: &str, expires_at: i64) -> JwtAuthority {
+    JwtAuthority { key_id: key_id.into(), public_key: (*b"pkix").into(), expires_at, tainted: false }
+}
