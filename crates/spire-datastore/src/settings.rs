@@ -1,5 +1,7 @@
 //! Where the database is and how to talk to it (SA-256..259).
 
+mod hcl;
+
 use std::time::Duration;
 
 use crate::Result;

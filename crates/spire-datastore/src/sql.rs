@@ -3,12 +3,58 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use futures::TryStreamExt as _;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments as _, Row as _, TypeInfo as _, ValueRef as _};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, Either, Executor as _, Row as _, SqliteConnection, TypeInfo as _,
+    ValueRef as _,
+};
 use time::OffsetDateTime;
 
 use crate::error::DatastoreError;
 use crate::{Result, time_text};
+
+/// Statements with more values than this are prepared anew each time: they come in too many shapes to be kept.
+const KEEP_PREPARED: usize = 2048;
+
+/// Runs one statement on SQLite.
+pub(crate) async fn run_sqlite(
+    connection: &mut SqliteConnection,
+    query: Query,
+    log: bool,
+    mut read: impl FnMut(Row<'_>) -> Result<()> + Send,
+) -> Result<()> {
+    run_sqlite_many(connection, query, log, |_, row| read(row), |_| ()).await
+}
+
+/// Runs several statements on SQLite in one round trip; `read` hears the position of the statement. Drivers of other
+/// databases will have to split at the semicolons, which our statements contain nowhere else.
+pub(crate) async fn run_sqlite_many(
+    connection: &mut SqliteConnection,
+    query: Query,
+    log: bool,
+    mut read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
+    mut done: impl FnMut(u64) + Send,
+) -> Result<()> {
+    if log {
+        tracing::debug!(subsystem_name = "gorm", sql = %query.text, "Query");
+    }
+    let keep_prepared = query.values.len() <= KEEP_PREPARED;
+    let arguments = Query::sqlite_arguments(query.values)?;
+    let statement = sqlx::query_with(AssertSqlSafe(query.text), arguments).persistent(keep_prepared);
+    let mut stream = connection.fetch_many(statement);
+    let mut position = 0;
+    while let Some(item) = stream.try_next().await? {
+        match item {
+            Either::Left(result) => {
+                position += 1;
+                done(result.rows_affected());
+            }
+            Either::Right(row) => read(position, Row::Sqlite(&row))?,
+        }
+    }
+    Ok(())
+}
 
 /// A bound value.
 #[derive(Debug, Clone)]

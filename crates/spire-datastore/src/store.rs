@@ -9,7 +9,7 @@ use crate::changes::{ChangeReceiver, ChangeSender};
 use crate::dialect::sqlite::{self, SqlitePools};
 use crate::error::DatastoreError;
 use crate::settings::{DatabaseType, DatastoreSettings};
-use crate::sql::Query;
+use crate::sql::{self, Query, Row};
 use crate::transaction::Tx;
 use crate::{Result, migrate};
 
@@ -117,17 +117,38 @@ impl Datastore {
     pub(crate) async fn read_one<T: Send>(
         &self,
         query: Query,
-        read: impl FnMut(crate::sql::Row<'_>) -> Result<T> + Send,
+        mut read: impl FnMut(Row<'_>) -> Result<T> + Send,
     ) -> Result<Option<T>> {
-        self.begin_read().await?.first(query, read).await
+        let mut found = None;
+        self.read_each(query, |row| {
+            if found.is_none() {
+                found = Some(read(row)?);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(found)
     }
 
     /// All rows of one statement.
     pub(crate) async fn read_all<T: Send>(
         &self,
         query: Query,
-        read: impl FnMut(crate::sql::Row<'_>) -> Result<T> + Send,
+        mut read: impl FnMut(Row<'_>) -> Result<T> + Send,
     ) -> Result<Vec<T>> {
-        self.begin_read().await?.all(query, read).await
+        let mut rows = Vec::new();
+        self.read_each(query, |row| {
+            rows.push(read(row)?);
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
+    }
+
+    /// One statement is consistent in itself, so this saves the round trips of a transaction.
+    async fn read_each(&self, query: Query, read: impl FnMut(Row<'_>) -> Result<()> + Send) -> Result<()> {
+        let Pools::Sqlite(pools) = &self.inner.pools;
+        let mut connection = pools.readers.acquire().await?;
+        sql::run_sqlite(&mut connection, query, self.inner.log_sql, read).await
     }
 }

@@ -1,17 +1,13 @@
 //! A transaction, and what it will tell the rest of the process once it is committed.
 
-use futures::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Either, Executor as _, Sqlite};
+use sqlx::Sqlite;
 use time::OffsetDateTime;
 
 use crate::Result;
 use crate::changes::{Change, ChangeSender};
 use crate::dialect::Dialect;
 use crate::error::DatastoreError;
-use crate::sql::{Query, Row, Value};
-
-/// Statements with more values than this are prepared anew each time: they come in too many shapes to be kept.
-const KEEP_PREPARED: usize = 2048;
+use crate::sql::{self, Query, Row, Value};
 
 /// An open transaction. Dropped without [`Tx::commit`], everything in it is undone.
 pub(crate) struct Tx {
@@ -132,32 +128,13 @@ impl Tx {
     async fn run(
         &mut self,
         query: Query,
-        mut read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
-        mut done: impl FnMut(u64) + Send,
+        read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
+        done: impl FnMut(u64) + Send,
     ) -> Result<()> {
-        let text = self.dialect.placeholders(query.text);
-        if self.log_sql {
-            tracing::debug!(subsystem_name = "gorm", sql = %text, "Query");
-        }
+        let query = Query { text: self.dialect.placeholders(query.text), ..query };
         match &mut self.inner {
             Inner::Sqlite(transaction) => {
-                let keep_prepared = query.values.len() <= KEEP_PREPARED;
-                let arguments = Query::sqlite_arguments(query.values)?;
-                let query = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(keep_prepared);
-                // SQLite's driver takes several statements in one round trip; other drivers will have to split at
-                // the semicolons, which our statements contain nowhere else.
-                let mut stream = transaction.fetch_many(query);
-                let mut statement = 0;
-                while let Some(item) = stream.try_next().await? {
-                    match item {
-                        Either::Left(result) => {
-                            statement += 1;
-                            done(result.rows_affected());
-                        }
-                        Either::Right(row) => read(statement, Row::Sqlite(&row))?,
-                    }
-                }
-                Ok(())
+                sql::run_sqlite_many(transaction, query, self.log_sql, read, done).await
             }
         }
     }
