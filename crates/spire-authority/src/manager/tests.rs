@@ -1,0 +1,203 @@
+use std::time::Duration;
+
+use spire_config::Object;
+use spire_datastore::DatastoreSettings;
+use spire_plugin::{BuiltIn, PluginContext};
+use spire_runtime::ManualClock;
+use spire_types::SlotStatus;
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct World {
+    clock: ManualClock,
+    datastore: Datastore,
+    keys: Arc<dyn KeyManager>,
+    _dir: tempfile::TempDir,
+}
+
+/// A key manager of the tests' own: the built-ins lie in a crate beside this one.
+mod keys {
+    use std::collections::BTreeMap;
+
+    use async_trait::async_trait;
+    use spire_crypto::{KeyType, PrivateKey, PublicKey, SignError, SignatureScheme, Signer};
+    use spire_plugin::ManagedKey;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Key(String, PrivateKey);
+
+    #[async_trait]
+    impl Signer for Key {
+        fn public_key(&self) -> &PublicKey {
+            self.1.public_key()
+        }
+        async fn sign(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, SignError> {
+            Ok(self.1.sign(scheme, message)?)
+        }
+    }
+
+    impl ManagedKey for Key {
+        fn id(&self) -> &str {
+            &self.0
+        }
+    }
+
+    #[derive(Debug, Default)]
+    struct Keys(Mutex<BTreeMap<String, Arc<Key>>>);
+
+    #[async_trait]
+    impl KeyManager for Keys {
+        async fn generate_key(&self, id: &str, kind: KeyType) -> Result<Arc<dyn ManagedKey>, PluginError> {
+            let key = Arc::new(Key(id.to_owned(), PrivateKey::generate(kind).unwrap()));
+            self.0.lock().await.insert(id.to_owned(), key.clone());
+            Ok(key)
+        }
+        async fn key(&self, id: &str) -> Result<Option<Arc<dyn ManagedKey>>, PluginError> {
+            Ok(self.0.lock().await.get(id).map(|key| key.clone() as Arc<dyn ManagedKey>))
+        }
+        async fn keys(&self) -> Result<Vec<Arc<dyn ManagedKey>>, PluginError> {
+            Ok(self.0.lock().await.values().map(|key| key.clone() as Arc<dyn ManagedKey>).collect())
+        }
+    }
+
+    pub const MEMORY: BuiltIn<dyn KeyManager> = BuiltIn {
+        name: "memory",
+        configurable: false,
+        build: |_, _| Ok(Arc::new(Keys::default())),
+        validate: |_, _| Vec::new(),
+    };
+}
+
+impl World {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = ManualClock::at_unix(1_700_000_000);
+        let path = dir.path().join("db.sqlite3").display().to_string();
+        let datastore = Datastore::open(DatastoreSettings::sqlite(path), clock.shared()).await.unwrap();
+        let context = PluginContext { trust_domain: "td".parse().unwrap(), clock: clock.shared() };
+        let keys = (keys::MEMORY.build)(&context, &Object::default()).unwrap();
+        Self { clock, datastore, keys, _dir: dir }
+    }
+
+    async fn manager(&self) -> AuthorityManager {
+        let settings = CredentialSettings::new("td".parse().unwrap());
+        let manager =
+            AuthorityManager::load(settings, self.keys.clone(), self.datastore.clone(), self.clock.shared())
+                .await
+                .unwrap();
+        manager.initialize().await.unwrap();
+        manager
+    }
+
+    async fn roots(&self) -> usize {
+        let bundle = self.datastore.fetch_bundle(&"td".parse().unwrap()).await.unwrap().unwrap();
+        bundle.x509_authorities.len()
+    }
+}
+
+#[tokio::test]
+async fn a_restart_keeps_the_authorities() {
+    // CA-047, CA-048
+    let world = World::new().await;
+    let first = world.manager().await;
+    let (x509, jwt) = (first.x509_state().await, first.jwt_state().await);
+    drop(first);
+    let second = world.manager().await;
+    assert_eq!(second.x509_state().await, x509);
+    assert_eq!(second.jwt_state().await.current.authority_id, jwt.current.authority_id);
+    assert_eq!(world.roots().await, 1);
+}
+
+#[tokio::test]
+async fn authorities_are_prepared_then_activated_as_time_goes_by() {
+    // CA-028 to CA-030, CA-038
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let first = manager.x509_state().await.current.authority_id;
+    world.clock.advance(11 * HOUR);
+    manager.rotate_if_due().await;
+    assert_eq!(manager.x509_state().await.next.status, SlotStatus::Unknown);
+    world.clock.advance(2 * HOUR);
+    manager.rotate_if_due().await;
+    let prepared = manager.x509_state().await.next;
+    assert_eq!(prepared.status, SlotStatus::Prepared);
+    assert_eq!(world.roots().await, 2, "published before it signs");
+    world.clock.advance(8 * HOUR);
+    manager.rotate_if_due().await;
+    let state = manager.x509_state().await;
+    assert_eq!(
+        (state.current.authority_id, state.current.status),
+        (prepared.authority_id, SlotStatus::Active)
+    );
+    assert_eq!((state.next.authority_id, state.next.status), (first, SlotStatus::Old));
+    assert_eq!(manager.failed_rotations(), 0);
+}
+
+#[tokio::test]
+async fn lost_keys_mean_new_authorities_beside_the_old_roots() {
+    // CA-060
+    let mut world = World::new().await;
+    drop(world.manager().await);
+    let context = PluginContext { trust_domain: "td".parse().unwrap(), clock: world.clock.shared() };
+    world.keys = (keys::MEMORY.build)(&context, &Object::default()).unwrap();
+    world.manager().await;
+    assert_eq!(world.roots().await, 2);
+}
+
+#[tokio::test]
+async fn an_operator_prepares_activates_taints_and_revokes() {
+    // CA-100 to CA-104
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let first = manager.x509_state().await.current.authority_id;
+    let text = |error: ControlError| error.to_string();
+    assert_eq!(manager.activate_x509("").await.map_err(text).unwrap_err(), "no authority ID provided");
+    assert_eq!(manager.activate_x509("x").await.map_err(text).unwrap_err(), "unexpected authority ID");
+    let prepared = manager.prepare_x509().await.unwrap();
+    assert_eq!(
+        manager.taint_x509(&prepared.authority_id).await.map_err(text).unwrap_err(),
+        "only Old local authorities can be tainted: unsupported local authority status: PREPARED"
+    );
+    assert_eq!(manager.activate_x509(&prepared.authority_id).await.unwrap().status, SlotStatus::Active);
+    assert_eq!(
+        manager.activate_x509(&first).await.map_err(text).unwrap_err(),
+        "only Prepared authorities can be activated: unsupported local authority status: OLD"
+    );
+    let current = manager.x509_state().await.current.authority_id;
+    assert_eq!(
+        manager.taint_x509(&current).await.map_err(text).unwrap_err(),
+        "unable to taint current local authority"
+    );
+    let (_, tainted) = manager.taint_x509(&first).await.unwrap();
+    assert_eq!(tainted.len(), 1);
+    manager.revoke_x509(&first).await.unwrap();
+    assert_eq!(world.roots().await, 1);
+}
+
+#[tokio::test]
+async fn svids_end_with_their_authority_at_the_latest() {
+    // CA-202
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let key = spire_crypto::PrivateKey::generate(spire_crypto::KeyType::EcP256).unwrap();
+    let params = crate::WorkloadSvidParams {
+        spiffe_id: "spiffe://td/w".parse().unwrap(),
+        public_key: key.public_key().clone(),
+        ttl: 100 * HOUR,
+        dns_names: vec!["db".into()],
+        subject: None,
+    };
+    let svid = manager.authority().sign_workload_svid(params).await.unwrap();
+    assert_eq!(svid.expires_at, manager.x509_state().await.current.not_after);
+    let leaf = spire_crypto::x509::Certificate::parse(&svid.cert_chain[0]).unwrap();
+    assert_eq!(leaf.subject().to_string(), "CN=db,O=SPIRE,C=US");
+    let bundle = world.datastore.fetch_bundle(&"td".parse().unwrap()).await.unwrap().unwrap();
+    let roots = spire_crypto::x509::Roots::of_bundle(&bundle).unwrap();
+    let at = time::OffsetDateTime::from_unix_timestamp(1_700_000_001).unwrap();
+    let id = spire_crypto::x509::verify_x509_svid(&[leaf], |_| Some(roots.clone()), at).unwrap();
+    assert_eq!(id.to_string(), "spiffe://td/w");
+}

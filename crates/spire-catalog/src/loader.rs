@@ -1,0 +1,205 @@
+//! What loading is the same for every type of plugin.
+
+use spire_config::{PluginConfig, PluginData};
+use spire_plugin::{BuiltIn, PluginContext};
+
+use crate::data;
+use crate::error::CatalogError;
+use crate::known::missing;
+use crate::live::Live;
+use crate::reconfigure::Reconfigurer;
+
+/// How many plugins of a type there may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Count {
+    ExactlyOne,
+    AtLeastOne,
+    AtMostOne,
+    Any,
+}
+
+impl Count {
+    /// Upstream's words when it is not so (SC-139, AG-085).
+    pub(crate) fn violated(self, count: usize) -> Option<String> {
+        let expected = match (self, count) {
+            (Self::ExactlyOne, 1) | (Self::AtLeastOne, 1..) | (Self::AtMostOne, 0 | 1) | (Self::Any, _) => {
+                return None;
+            }
+            (Self::ExactlyOne, _) => "exactly 1",
+            (Self::AtLeastOne, _) => "at least 1",
+            (Self::AtMostOne, _) => "at most 1",
+        };
+        Some(format!("expected {expected} but got {count}"))
+    }
+}
+
+pub(crate) struct Loader<'a> {
+    pub context: &'a PluginContext,
+    pub reconfigurer: &'a Reconfigurer,
+}
+
+/// `join_token` is part of the programs themselves (SC-141, AG-087).
+pub(crate) fn refuse_external_join_token(configs: &[PluginConfig]) -> Result<(), CatalogError> {
+    let external = |c: &&PluginConfig| {
+        c.kind == "NodeAttestor" && c.name == "join_token" && c.enabled && !c.command.is_empty()
+    };
+    match configs.iter().find(external) {
+        Some(_) => Err(CatalogError::ExternalJoinToken),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn unsupported(config: &PluginConfig) -> CatalogError {
+    tracing::error!(
+        external = !config.command.is_empty(),
+        plugin_name = config.name,
+        plugin_type = config.kind,
+        subsystem_name = "catalog",
+        "Unsupported plugin type"
+    );
+    CatalogError::UnsupportedType(config.kind.clone())
+}
+
+pub(crate) fn log_disabled(config: &PluginConfig) {
+    tracing::debug!(
+        external = !config.command.is_empty(),
+        plugin_name = config.name,
+        plugin_type = config.kind,
+        subsystem_name = "catalog",
+        "Not loading plugin; disabled"
+    );
+}
+
+pub(crate) fn log_unloaded(kind: &str, name: &str) {
+    tracing::info!(
+        external = false,
+        plugin_name = name,
+        plugin_type = kind,
+        subsystem_name = "catalog",
+        "Plugin unloaded"
+    );
+}
+
+/// The built-in of that name, or why there is none.
+pub(crate) fn find<T: ?Sized>(
+    config: &PluginConfig,
+    built_ins: &[BuiltIn<T>],
+) -> Result<BuiltIn<T>, CatalogError> {
+    let load = |reason: String| CatalogError::Load { name: config.name.clone(), reason };
+    if !config.command.is_empty() {
+        return Err(load("external plugins (plugin_cmd) are not built in this version".to_owned()));
+    }
+    let found = built_ins.iter().find(|built_in| built_in.name == config.name);
+    found.copied().ok_or_else(|| load(missing(&config.kind, &config.name)))
+}
+
+impl Loader<'_> {
+    /// Finds, builds and logs one plugin.
+    pub(crate) fn load<T: ?Sized + Send + Sync + 'static>(
+        &self,
+        kind: &'static str,
+        config: &PluginConfig,
+        built_ins: &[BuiltIn<T>],
+    ) -> Result<Live<T>, CatalogError> {
+        let name = &config.name;
+        let loaded = find(config, built_ins).and_then(|built_in| self.build(kind, config, built_in));
+        match &loaded {
+            Ok(_) => tracing::info!(
+                external = false,
+                plugin_name = name,
+                plugin_type = kind,
+                subsystem_name = "catalog",
+                "Plugin loaded"
+            ),
+            Err(error) => {
+                let (message, reason) = match error {
+                    CatalogError::Configure { reason, .. } => ("Failed to configure plugin", reason.clone()),
+                    CatalogError::Load { reason, .. } => ("Failed to load plugin", reason.clone()),
+                    other => ("Failed to load plugin", other.to_string()),
+                };
+                tracing::error!(
+                    error = reason,
+                    external = !config.command.is_empty(),
+                    plugin_name = name,
+                    plugin_type = kind,
+                    subsystem_name = "catalog",
+                    "{message}"
+                );
+            }
+        }
+        loaded
+    }
+
+    fn build<T: ?Sized + Send + Sync + 'static>(
+        &self,
+        kind: &'static str,
+        config: &PluginConfig,
+        built_in: BuiltIn<T>,
+    ) -> Result<Live<T>, CatalogError> {
+        let configure = |reason: String| CatalogError::Configure { name: config.name.clone(), reason };
+        if !built_in.configurable && config.data != PluginData::None {
+            return Err(configure("no supported configuration interface found".to_owned()));
+        }
+        let loaded = data::load(&config.data).map_err(|text| match &config.data {
+            PluginData::File(_) if !text.starts_with("rpc error") => {
+                configure(format!("failed to load plugin data: {text}"))
+            }
+            _ => configure(text),
+        })?;
+        let instance =
+            (built_in.build)(self.context, &loaded.object).map_err(|error| configure(error.rpc_text()))?;
+        let live = Live::new(kind, &config.name, instance);
+        let dynamic = matches!(config.data, PluginData::File(_));
+        if built_in.configurable {
+            log_configured(kind, &config.name, dynamic.then_some(loaded.hash.as_str()));
+        }
+        if dynamic {
+            let (context, data) = (self.context.clone(), config.data.clone());
+            self.reconfigurer.watch(live.clone(), kind, built_in, context, data, loaded.hash);
+        }
+        Ok(live)
+    }
+}
+
+fn log_configured(kind: &str, name: &str, hash: Option<&str>) {
+    match hash {
+        Some(hash) => tracing::info!(
+            external = false,
+            hash,
+            plugin_name = name,
+            plugin_type = kind,
+            reconfigurable = true,
+            subsystem_name = "catalog",
+            "Configured plugin"
+        ),
+        None => tracing::info!(
+            external = false,
+            plugin_name = name,
+            plugin_type = kind,
+            reconfigurable = false,
+            subsystem_name = "catalog",
+            "Configured plugin"
+        ),
+    }
+}
+
+/// All that is wrong with one plugin's data (SC-405); `Err` stops the validation.
+pub(crate) fn notes<T: ?Sized>(
+    context: &PluginContext,
+    config: &PluginConfig,
+    built_ins: &[BuiltIn<T>],
+) -> Result<Vec<String>, CatalogError> {
+    let built_in = find(config, built_ins)?;
+    if let PluginData::File(path) = &config.data
+        && let Err(text) = data::read(path)
+    {
+        return Ok(vec![format!("failed to read plugin configuration: {text}")]);
+    }
+    Ok(match data::load(&config.data) {
+        Ok(loaded) if built_in.configurable => (built_in.validate)(context, &loaded.object),
+        Ok(_) => Vec::new(),
+        Err(text) => {
+            vec![text.strip_prefix("rpc error: code = InvalidArgument desc = ").unwrap_or(&text).to_owned()]
+        }
+    })
+}
