@@ -1,6 +1,7 @@
 //! Tells the rest of the process what was just committed (A5), so that nobody has to poll for local writes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use spire_types::TrustDomain;
 use tokio::sync::broadcast;
@@ -54,21 +55,31 @@ impl ChangeReceiver {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct ChangeSender(broadcast::Sender<ChangeBatch>);
+pub(crate) struct ChangeSender {
+    sender: broadcast::Sender<ChangeBatch>,
+    agent_commits: Arc<AtomicU64>,
+}
 
 impl ChangeSender {
     pub(crate) fn new() -> Self {
-        Self(broadcast::Sender::new(CAPACITY))
+        Self { sender: broadcast::Sender::new(CAPACITY), agent_commits: Arc::default() }
     }
 
     pub(crate) fn subscribe(&self) -> ChangeReceiver {
-        ChangeReceiver(self.0.subscribe())
+        ChangeReceiver(self.sender.subscribe())
     }
 
     pub(crate) fn send(&self, changes: Vec<Change>) {
+        if changes.iter().any(|change| matches!(change, Change::Agent(_))) {
+            self.agent_commits.fetch_add(1, Ordering::AcqRel);
+        }
         if !changes.is_empty() {
             // Nobody listening is fine: correctness never depends on the nudge.
-            let _ = self.0.send(changes.into());
+            let _ = self.sender.send(changes.into());
         }
+    }
+
+    pub(crate) fn agent_commits(&self) -> u64 {
+        self.agent_commits.load(Ordering::Acquire)
     }
 }

@@ -83,6 +83,16 @@ impl Datastore {
         Ok(self.read_one(query, read).await?.unwrap_or_default())
     }
 
+    /// How many events of entries and of agents there are; with [`Datastore::event_bounds`] it tells of gaps.
+    pub async fn event_counts(&self) -> Result<(u64, u64)> {
+        let query = Query::new(
+            "SELECT (SELECT count(*) FROM registered_entries_events), (SELECT count(*) FROM attested_node_entries_events)",
+        );
+        let count = |number: i64| u64::try_from(number).unwrap_or(0);
+        let counts = self.read_one(query, |row| Ok((count(row.int(0)?), count(row.int(1)?)))).await?;
+        Ok(counts.unwrap_or_default())
+    }
+
     /// Removes events written longer ago than `older_than`, by the writers' clocks.
     pub async fn prune_entry_events(&self, older_than: Duration) -> Result<u64> {
         self.prune_events(Table::Entries, older_than).await

@@ -83,6 +83,12 @@ impl Datastore {
         self.inner.changes.subscribe()
     }
 
+    /// How many transactions of this store changed agents so far. It has grown before such a change is reported as
+    /// done, so whoever remembers what it read at which count knows whether that is still true.
+    pub fn agent_commits(&self) -> u64 {
+        self.inner.changes.agent_commits()
+    }
+
     /// Finishes what is running and closes every connection. The store must not be used afterwards.
     pub async fn close(&self) {
         let Pools::Sqlite(pools) = &self.inner.pools;

@@ -1,1 +1,3 @@
 //! The server engine: APIs, access, entry index, assembly.
+
+pub mod entries;

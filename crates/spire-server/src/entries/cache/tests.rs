@@ -1,0 +1,247 @@
+use spire_datastore::DatastoreSettings;
+use spire_runtime::ManualClock;
+use spire_types::{AttestedAgent, EntryMask, Selector};
+
+use super::super::doorbell::Ring;
+use super::super::entry::tests::{entry, id};
+use super::*;
+
+const NOW: i64 = 1_795_522_313;
+
+struct Server {
+    store: Datastore,
+    cache: Arc<EntryCache>,
+    clock: ManualClock,
+    shutdown: Shutdown,
+    path: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Server {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data.sqlite3").display().to_string();
+        let clock = ManualClock::at_unix(NOW);
+        let store = Datastore::open(DatastoreSettings::sqlite(path.clone()), clock.shared()).await.unwrap();
+        store.create_agent(&agent("/spire/agent/a", NOW + 100)).await.unwrap();
+        store.create_entry(&entry("first", "/spire/agent/a", "/w", &["u:1"])).await.unwrap();
+        let settings = EntryCacheSettings::new(TrustDomain::parse("example.org").unwrap());
+        let (cache, task) = EntryCache::build(store.clone(), clock.shared(), settings).await.unwrap();
+        let shutdown = Shutdown::new();
+        tokio::spawn(task.run(shutdown.clone()));
+        Self { store, cache, clock, shutdown, path, _dir: dir }
+    }
+
+    /// Another server on the same database; ours hears nothing of what it does.
+    async fn other(&self) -> Datastore {
+        Datastore::open(DatastoreSettings::sqlite(self.path.clone()), self.clock.shared()).await.unwrap()
+    }
+
+    fn ids(&self, agent: &str) -> Vec<String> {
+        let mut ids: Vec<_> =
+            self.cache.authorized_entries(&id(agent)).iter().map(|entry| entry.id().to_owned()).collect();
+        ids.sort();
+        ids
+    }
+
+    /// Yields to the task until the condition holds.
+    async fn until(&self, condition: impl Fn() -> bool) {
+        for _ in 0..5_000_000 {
+            if condition() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("did not happen");
+    }
+
+    async fn tick(&self) {
+        self.clock.wait_for_sleepers(1).await;
+        self.clock.advance(Duration::from_secs(5));
+        self.clock.wait_for_sleepers(1).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shutdown.trigger();
+    }
+}
+
+fn agent(path: &str, not_after: i64) -> AttestedAgent {
+    AttestedAgent {
+        spiffe_id: id(path).to_string(),
+        attestation_type: "x".into(),
+        serial_number: "1".into(),
+        not_after,
+        new_serial_number: String::new(),
+        new_not_after: 0,
+        can_reattest: false,
+        agent_version: String::new(),
+        selectors: Vec::new(),
+    }
+}
+
+fn selectors(texts: &[&str]) -> Vec<Selector> {
+    texts.iter().map(|text| Selector::parse(text).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn local_writes_ring_the_agents_concerned_at_once() {
+    // SA-228, A5
+    let s = Server::new().await;
+    assert_eq!(s.ids("/spire/agent/a"), ["first"]);
+    let mut a = s.cache.listen(&id("/spire/agent/a"));
+    let mut b = s.cache.listen(&id("/spire/agent/b"));
+    assert_eq!(a.next().await, Ring::default());
+    assert_eq!(b.next().await, Ring::default());
+
+    s.store.create_entry(&entry("second", "/spire/agent/a", "/w2", &["u:1"])).await.unwrap();
+    assert_eq!(a.next().await, Ring { entries: true, bundles: false });
+    assert_eq!(s.ids("/spire/agent/a"), ["first", "second"]);
+
+    let mut changed = entry("second", "/spire/agent/b", "/w2", &["u:1"]);
+    changed.hint = "h".into();
+    s.store.update_entry(&changed, &EntryMask::ALL).await.unwrap();
+    assert_eq!(a.next().await, Ring { entries: true, bundles: false });
+    assert_eq!(b.next().await, Ring { entries: true, bundles: false });
+    assert_eq!(
+        (s.ids("/spire/agent/a"), s.ids("/spire/agent/b")),
+        (vec!["first".into()], vec!["second".into()])
+    );
+    let found = s.cache.lookup(&id("/spire/agent/b"), &["first", "second", "none"]);
+    assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(found[1].as_ref().unwrap().message().hint, "h");
+
+    s.store.delete_entry("first").await.unwrap();
+    assert_eq!(a.next().await, Ring { entries: true, bundles: false });
+    assert_eq!(s.ids("/spire/agent/a").len(), 0);
+    drop(a);
+    assert_eq!(s.cache.doorbell().len(), 1);
+}
+
+#[tokio::test]
+async fn agents_selectors_open_aliases_and_ring() {
+    // SA-227, SA-232
+    let s = Server::new().await;
+    s.store.create_entry(&entry("alias", "/spire/server", "/group", &["x:1"])).await.unwrap();
+    s.store.create_entry(&entry("grouped", "/group", "/g", &["u:1"])).await.unwrap();
+    s.until(|| s.cache.entry_count() == 3).await;
+    let mut a = s.cache.listen(&id("/spire/agent/a"));
+    a.next().await;
+    s.store
+        .set_agent_selectors(&id("/spire/agent/a").to_string(), &selectors(&["x:1", "x:2"]))
+        .await
+        .unwrap();
+    assert!(a.next().await.entries);
+    assert_eq!(s.ids("/spire/agent/a"), ["first", "grouped"]);
+    s.store.delete_agent(&id("/spire/agent/a").to_string()).await.unwrap();
+    assert!(a.next().await.entries);
+    assert_eq!(s.ids("/spire/agent/a"), ["first"]);
+}
+
+#[tokio::test]
+async fn bundles_ring_those_who_hold_them() {
+    let s = Server::new().await;
+    let other = TrustDomain::parse("other.org").unwrap();
+    s.store.create_bundle(&spire_types::Bundle::empty(other.clone())).await.unwrap();
+    let mut federated = entry("federated", "/spire/agent/a", "/f", &["u:1"]);
+    federated.federates_with = vec![other.clone()];
+    s.store.create_entry(&federated).await.unwrap();
+    s.until(|| s.cache.entry_count() == 2).await;
+    let (mut a, mut b) = (s.cache.listen(&id("/spire/agent/a")), s.cache.listen(&id("/spire/agent/b")));
+    (a.next().await, b.next().await);
+    s.store.set_bundle(&spire_types::Bundle::empty(other)).await.unwrap();
+    assert_eq!(a.next().await, Ring { entries: false, bundles: true });
+    s.store
+        .set_bundle(&spire_types::Bundle::empty(TrustDomain::parse("example.org").unwrap()))
+        .await
+        .unwrap();
+    assert_eq!(a.next().await, Ring { entries: false, bundles: true });
+    assert_eq!(b.next().await, Ring { entries: false, bundles: true });
+}
+
+#[tokio::test]
+async fn writes_of_other_servers_are_seen_at_the_next_interval() {
+    // SA-236, SA-242
+    let s = Server::new().await;
+    let other = s.other().await;
+    other.create_entry(&entry("theirs", "/spire/agent/a", "/t", &["u:1"])).await.unwrap();
+    other.delete_entry("first").await.unwrap();
+    assert_eq!(s.ids("/spire/agent/a"), ["first"]);
+    s.tick().await;
+    s.until(|| s.ids("/spire/agent/a") == ["theirs"]).await;
+}
+
+#[tokio::test]
+async fn rows_that_vanish_without_event_are_noticed() {
+    // SA-328: upstream deletes entries with a bundle and writes no events
+    let s = Server::new().await;
+    let url = format!("sqlite://{}", s.path);
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    sqlx::query("DELETE FROM registered_entries").execute(&mut connection).await.unwrap();
+    for _ in 0..12 {
+        s.tick().await;
+    }
+    s.until(|| s.cache.entry_count() == 0).await;
+}
+
+#[tokio::test]
+async fn expired_agents_leave_the_index() {
+    // SA-246
+    let s = Server::new().await;
+    assert!(s.cache.fresh_agent(&id("/spire/agent/a")).is_some());
+    for _ in 0..20 {
+        s.tick().await;
+    }
+    s.until(|| s.cache.fresh_agent(&id("/spire/agent/a")).is_none()).await;
+    assert_eq!(s.ids("/spire/agent/a"), ["first"]);
+}
+
+#[tokio::test]
+async fn agent_row_is_never_older_than_the_last_local_change() {
+    let s = Server::new().await;
+    let name = id("/spire/agent/a");
+    let banned = AttestedAgent { serial_number: String::new(), ..agent("/spire/agent/a", NOW + 100) };
+    let mask = spire_types::AgentMask { serial_number: true, ..Default::default() };
+    for _ in 0..50 {
+        s.store.update_agent(&name.to_string(), &banned, &mask).await.unwrap();
+        // Either the index says nothing, or it says what was just written.
+        assert!(s.cache.fresh_agent(&name).is_none_or(|agent| agent.agent.is_banned()));
+        s.store.update_agent(&name.to_string(), &agent("/spire/agent/a", NOW + 100), &mask).await.unwrap();
+        assert!(s.cache.fresh_agent(&name).is_none_or(|agent| !agent.agent.is_banned()));
+    }
+    s.until(|| s.cache.fresh_agent(&name).is_some()).await;
+}
+
+#[tokio::test]
+async fn raw_responses_decode_as_upstreams_messages() {
+    // SA-086, SA-087
+    use prost::Message as _;
+    use spire_proto::server::entry::v1::{GetAuthorizedEntriesResponse, SyncAuthorizedEntriesResponse};
+
+    use super::super::wire::{EntryDetail, RawAuthorizedEntries, RawSyncPage};
+    let s = Server::new().await;
+    let entries = s.cache.authorized_entries(&id("/spire/agent/a")).as_slice().to_vec();
+    let full: Vec<_> = entries.iter().map(|entry| entry.message()).collect();
+    let cut: Vec<_> = entries.iter().map(|entry| entry.masked(&super::super::AGENT_MASK)).collect();
+    for (detail, more) in
+        [(EntryDetail::Agent, false), (EntryDetail::Full, true), (EntryDetail::Revision, true)]
+    {
+        let page = RawSyncPage { entries: entries.clone(), detail, more };
+        let bytes = page.encode_to_vec();
+        assert_eq!(bytes.len(), page.encoded_len());
+        let decoded = SyncAuthorizedEntriesResponse::decode(&*bytes).unwrap();
+        assert_eq!(decoded.more, more);
+        match detail {
+            EntryDetail::Agent => assert_eq!(decoded.entries, cut),
+            EntryDetail::Full => assert_eq!(decoded.entries, full),
+            EntryDetail::Revision => {
+                assert_eq!(decoded.entry_revisions[0].id, "first");
+                assert_eq!(decoded.entry_revisions[0].created_at, NOW);
+            }
+        }
+    }
+    let bytes = RawAuthorizedEntries { entries, detail: EntryDetail::Full }.encode_to_vec();
+    assert_eq!(GetAuthorizedEntriesResponse::decode(&*bytes).unwrap().entries, full);
+}
