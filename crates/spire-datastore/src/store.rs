@@ -151,10 +151,39 @@ impl Datastore {
         Ok(rows)
     }
 
+    /// Several statements that see the same state, in one round trip; `read` hears the position of the statement.
+    pub(crate) async fn read_snapshot(
+        &self,
+        query: Query,
+        mut read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
+    ) -> Result<()> {
+        let Pools::Sqlite(pools) = &self.inner.pools;
+        let mut connection = WithinTransaction(Some(pools.readers.acquire().await?));
+        let text = format!("BEGIN;{};COMMIT", query.text);
+        let query = Query { text: text.into(), ..query };
+        if let Some(open) = &mut connection.0 {
+            let read = |statement: usize, row: Row<'_>| read(statement.saturating_sub(1), row);
+            sql::run_sqlite_many(open, query, self.inner.log_sql, read, |_| ()).await?;
+        }
+        connection.0 = None;
+        Ok(())
+    }
+
     /// One statement is consistent in itself, so this saves the round trips of a transaction.
     async fn read_each(&self, query: Query, read: impl FnMut(Row<'_>) -> Result<()> + Send) -> Result<()> {
         let Pools::Sqlite(pools) = &self.inner.pools;
         let mut connection = pools.readers.acquire().await?;
         sql::run_sqlite(&mut connection, query, self.inner.log_sql, read).await
+    }
+}
+
+/// A connection that would be given back with an open transaction if its user failed or went away half-way.
+struct WithinTransaction(Option<sqlx::pool::PoolConnection<sqlx::Sqlite>>);
+
+impl Drop for WithinTransaction {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.0 {
+            connection.close_on_drop();
+        }
     }
 }

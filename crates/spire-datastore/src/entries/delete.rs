@@ -2,7 +2,7 @@
 
 use spire_types::{Entry, UnixSeconds};
 
-use super::load::{self, Reach};
+use super::load;
 use super::row::EntryRow;
 use crate::Result;
 use crate::changes::Change;
@@ -21,9 +21,7 @@ impl Datastore {
     /// Not found if there is none.
     pub async fn delete_entry(&self, id: &str) -> Result<Entry> {
         let mut tx = self.begin_write().await?;
-        let mut query = load::select();
-        query.push(" WHERE entry_id = ?").add(id);
-        let row = load::rows(&mut tx, query, Reach::Sparse).await?.pop();
+        let row = load::for_update(&mut tx, id).await?;
         let row = row.ok_or_else(DatastoreError::record_not_found)?;
         delete_rows(&mut tx, &[(row.row_id, row.entry.id.clone())]).await?;
         tx.commit().await?;

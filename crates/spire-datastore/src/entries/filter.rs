@@ -6,7 +6,8 @@ use super::ListEntries;
 use crate::Result;
 use crate::dialect::Dialect;
 use crate::error::{Code, DatastoreError};
-use crate::sql::Query;
+use crate::sql::{Query, Value};
+use crate::transaction::Tx;
 
 pub(super) fn check(filter: &ListEntries) -> Result<()> {
     if filter.by_selectors.as_ref().is_some_and(|(selectors, _)| selectors.is_empty()) {
@@ -15,25 +16,108 @@ pub(super) fn check(filter: &ListEntries) -> Result<()> {
     Ok(())
 }
 
+/// Which condition's index leads to the rows; the others are checked on each. Without statistics a database may
+/// follow a selector that every entry has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Driver {
+    /// Whatever the database likes; there is at most one index to choose.
+    Any,
+    SpiffeId,
+    Parent,
+    Hint,
+    /// The selector at that position.
+    Selector(usize),
+    /// Any of the selectors.
+    Selectors,
+}
+
+/// Rows looked at to find out which condition is the rarest.
+const PROBE: u32 = 1000;
+
+/// Finds the condition with the fewest rows.
+pub(super) async fn driver(tx: &mut Tx, filter: &ListEntries) -> Result<Driver> {
+    if filter.by_spiffe_id.is_some() {
+        return Ok(Driver::SpiffeId);
+    }
+    let mut probes: Vec<(Driver, Vec<(&str, Value)>)> = Vec::new();
+    if let Some(parent) = &filter.by_parent_id {
+        probes.push((
+            Driver::Parent,
+            vec![("SELECT 1 FROM registered_entries WHERE parent_id = ?", parent.to_string().into())],
+        ));
+    }
+    if let Some(hint) = filter.by_hint.as_deref().filter(|hint| !hint.is_empty()) {
+        probes.push((Driver::Hint, vec![("SELECT 1 FROM registered_entries WHERE hint = ?", hint.into())]));
+    }
+    const SELECTOR: &str = "SELECT 1 FROM selectors WHERE type = ? AND value = ?";
+    if let Some((selectors, behavior)) = &filter.by_selectors {
+        match behavior {
+            MatchBehavior::Exact | MatchBehavior::Superset => {
+                for (index, selector) in selectors.iter().enumerate() {
+                    let values = vec![(SELECTOR, selector.kind().into()), ("", selector.value().into())];
+                    probes.push((Driver::Selector(index), values));
+                }
+            }
+            MatchBehavior::Subset | MatchBehavior::Any => probes.push((Driver::Selectors, Vec::new())),
+        }
+    }
+    let [_, _, ..] = probes[..] else {
+        return Ok(probes.first().map_or(Driver::Any, |(driver, _)| *driver));
+    };
+    let mut query = Query::build();
+    query.push("SELECT ");
+    for (index, (_, parts)) in probes.iter().enumerate() {
+        query.push(if index == 0 { "" } else { ", " });
+        // A union is not counted: it counts as common.
+        query
+            .push("(SELECT count(*) FROM (")
+            .push(parts.first().map_or("SELECT 1 WHERE false", |(text, _)| *text));
+        query.push(" LIMIT ?) probe)");
+        for (_, value) in parts {
+            query.add(value.clone());
+        }
+        query.add(PROBE);
+    }
+    let mut counts = vec![i64::from(PROBE); probes.len()];
+    tx.each(query, |_, row| {
+        for (index, (_, parts)) in probes.iter().enumerate() {
+            if !parts.is_empty() {
+                counts[index] = row.int(index)?;
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    let rarest = counts.iter().enumerate().min_by_key(|(_, count)| **count).map_or(0, |(index, _)| index);
+    Ok(probes[rarest].0)
+}
+
 /// Appends ` WHERE true AND …`. Selector matches EXACT and SUBSET come out as a superset of what matches, unless
 /// `exact` asks for everything to be decided here; a page must be cut before they are (SA-358).
-pub(super) fn conditions(query: &mut Query, filter: &ListEntries, dialect: Dialect, exact: bool) {
+pub(super) fn conditions(
+    query: &mut Query,
+    filter: &ListEntries,
+    dialect: Dialect,
+    driver: Driver,
+    exact: bool,
+) {
+    let column = |name: &'static str, drives: bool| match drives {
+        true => name.into(),
+        false => dialect.without_index(name),
+    };
     query.push(" WHERE true");
     if let Some(spiffe_id) = &filter.by_spiffe_id {
         query.push(" AND spiffe_id = ?").add(spiffe_id.to_string());
     }
     if let Some(parent_id) = &filter.by_parent_id {
-        let column = match filter.by_spiffe_id.is_some() {
-            true => dialect.without_index("parent_id"),
-            false => "parent_id".into(),
-        };
+        let column = column("parent_id", driver == Driver::Parent);
         query.push(" AND ").push(&column).push(" = ?").add(parent_id.to_string());
     }
     if let Some(hint) = filter.by_hint.as_deref().filter(|hint| !hint.is_empty()) {
-        query.push(" AND hint = ?").add(hint);
+        query.push(" AND ").push(&column("hint", driver == Driver::Hint)).push(" = ?").add(hint);
     }
     if let Some((selectors, behavior)) = &filter.by_selectors {
-        by_selectors(query, selectors, *behavior, exact);
+        by_selectors(query, selectors, *behavior, driver, exact);
     }
     if let Some((domains, behavior)) = &filter.by_federates_with {
         let mut ids: Vec<String> = domains.iter().map(TrustDomain::id_string).collect();
@@ -43,27 +127,47 @@ pub(super) fn conditions(query: &mut Query, filter: &ListEntries, dialect: Diale
     }
 }
 
-fn by_selectors(query: &mut Query, selectors: &[Selector], behavior: MatchBehavior, exact: bool) {
-    const ONE: &str = "SELECT registered_entry_id FROM selectors WHERE type = ? AND value = ?";
+fn by_selectors(
+    query: &mut Query,
+    selectors: &[Selector],
+    behavior: MatchBehavior,
+    driver: Driver,
+    exact: bool,
+) {
+    const LISTED: &str = "SELECT registered_entry_id FROM selectors WHERE type = ? AND value = ?";
+    const OWN: &str =
+        "EXISTS (SELECT 1 FROM selectors s WHERE s.registered_entry_id = registered_entries.id AND ";
     match behavior {
         MatchBehavior::Exact | MatchBehavior::Superset => {
-            for selector in selectors {
-                query.push(" AND id IN (").push(ONE).push(")").add(selector.kind()).add(selector.value());
+            for (index, selector) in selectors.iter().enumerate() {
+                match driver {
+                    Driver::Selector(drives) if drives == index => {
+                        query.push(" AND id IN (").push(LISTED).push(")")
+                    }
+                    _ => query.push(" AND ").push(OWN).push("s.type = ? AND s.value = ?)"),
+                };
+                query.add(selector.kind()).add(selector.value());
             }
         }
-        MatchBehavior::Subset | MatchBehavior::Any => {
+        MatchBehavior::Subset | MatchBehavior::Any if driver == Driver::Selectors => {
             query.push(" AND id IN (");
             for (index, selector) in selectors.iter().enumerate() {
-                query.push(if index == 0 { "" } else { " UNION " }).push(ONE);
+                query.push(if index == 0 { "" } else { " UNION " }).push(LISTED);
                 query.add(selector.kind()).add(selector.value());
             }
             query.push(")");
         }
+        MatchBehavior::Subset | MatchBehavior::Any => {
+            query.push(" AND ").push(OWN).push("(");
+            for (index, selector) in selectors.iter().enumerate() {
+                query.push(if index == 0 { "" } else { " OR " }).push("s.type = ? AND s.value = ?");
+                query.add(selector.kind()).add(selector.value());
+            }
+            query.push("))");
+        }
     }
     if exact && matches!(behavior, MatchBehavior::Exact | MatchBehavior::Subset) {
-        query.push(
-            " AND NOT EXISTS (SELECT 1 FROM selectors s WHERE s.registered_entry_id = registered_entries.id",
-        );
+        query.push(" AND NOT ").push(OWN).push("true");
         for selector in selectors {
             query.push(" AND NOT (s.type = ? AND s.value = ?)").add(selector.kind()).add(selector.value());
         }

@@ -2,7 +2,8 @@
 
 use spire_types::{Entry, MatchBehavior, Page};
 
-use super::load::{self, Reach};
+use super::filter::Driver;
+use super::load::{self, Found, Reach};
 use super::row::EntryRow;
 use super::{ListEntries, filter};
 use crate::page::{self, Cut, TokenError};
@@ -17,24 +18,19 @@ const FETCH_CHUNK: usize = 500;
 impl Datastore {
     /// The entry, if there is one.
     pub async fn fetch_entry(&self, id: &str) -> Result<Option<Entry>> {
-        let mut query = load::select();
-        query.push(" WHERE entry_id = ?").add(id);
-        let mut tx = self.begin_read().await?;
-        let rows = load::rows(&mut tx, query, Reach::Sparse).await?;
-        rows.into_iter().next_back().map(|row| row.into_entry().map_err(unconvertible)).transpose()
+        let mut found = Found::default();
+        self.read_snapshot(load::by_entry_ids([id], ""), |statement, row| found.add(statement, row)).await?;
+        found.into_rows().pop().map(|row| row.into_entry().map_err(unconvertible)).transpose()
     }
 
     /// The entries among `ids` that exist, in row order. What does not convert is logged and left out.
     pub async fn fetch_entries<S: AsRef<str> + Sync>(&self, ids: &[S]) -> Result<Vec<Entry>> {
-        let mut tx = self.begin_read().await?;
         let mut entries = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(FETCH_CHUNK) {
-            let mut query = load::select();
-            query
-                .push(" WHERE entry_id IN (")
-                .push_list(chunk.iter().map(AsRef::as_ref))
-                .push(") ORDER BY id");
-            entries.extend(convert(load::rows(&mut tx, query, Reach::Sparse).await?));
+            let mut found = Found::default();
+            let query = load::by_entry_ids(chunk.iter().map(AsRef::as_ref), "");
+            self.read_snapshot(query, |statement, row| found.add(statement, row)).await?;
+            entries.extend(convert(found.into_rows()));
         }
         Ok(entries)
     }
@@ -50,8 +46,9 @@ impl Datastore {
             }
         };
         let mut tx = self.begin_read().await?;
+        let driver = filter::driver(&mut tx, request).await?;
         loop {
-            let (mut rows, last) = once(&mut tx, request, cut).await?;
+            let (mut rows, last) = once(&mut tx, request, driver, cut).await?;
             let token = page::next_token(cut.is_some() && !rows.is_empty(), last);
             if let Some((selectors, MatchBehavior::Exact | MatchBehavior::Subset)) = &request.by_selectors {
                 let any = !rows.is_empty();
@@ -72,7 +69,8 @@ impl Datastore {
         let mut tx = self.begin_read().await?;
         let mut query = Query::build();
         query.push("SELECT count(*) FROM registered_entries");
-        filter::conditions(&mut query, request, tx.dialect(), true);
+        let driver = filter::driver(&mut tx, request).await?;
+        filter::conditions(&mut query, request, tx.dialect(), driver, true);
         if request.by_downstream == Some(true) {
             query.push(" AND downstream = true");
         }
@@ -85,7 +83,8 @@ impl Datastore {
     pub async fn load_entries(&self, after: i64, limit: u32) -> Result<Option<(Vec<Entry>, i64)>> {
         let mut tx = self.begin_read().await?;
         let (rows, last) =
-            once(&mut tx, &ListEntries::default(), Some(Cut { after: Some(after), limit })).await?;
+            once(&mut tx, &ListEntries::default(), Driver::Any, Some(Cut { after: Some(after), limit }))
+                .await?;
         let Some(last) = last else { return Ok(None) };
         Ok(Some((rows.into_iter().filter_map(|row| row.into_entry().ok()).collect(), last)))
     }
@@ -105,9 +104,14 @@ impl Datastore {
 }
 
 /// One page, cut before the downstream condition is applied (SA-068), and the last row of the cut.
-async fn once(tx: &mut Tx, request: &ListEntries, cut: Option<Cut>) -> Result<(Vec<EntryRow>, Option<i64>)> {
+async fn once(
+    tx: &mut Tx,
+    request: &ListEntries,
+    driver: Driver,
+    cut: Option<Cut>,
+) -> Result<(Vec<EntryRow>, Option<i64>)> {
     let mut query = load::select();
-    filter::conditions(&mut query, request, tx.dialect(), false);
+    filter::conditions(&mut query, request, tx.dialect(), driver, false);
     if let Some(after) = cut.and_then(|cut| cut.after) {
         query.push(" AND id > ?").add(after);
     }

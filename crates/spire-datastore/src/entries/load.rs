@@ -33,6 +33,51 @@ pub(super) async fn rows(tx: &mut Tx, query: Query, reach: Reach) -> Result<Vec<
     Ok(rows)
 }
 
+/// Everything about the entries with these ids in one round trip, for [`Found::add`].
+pub(super) fn by_entry_ids<'a>(ids: impl IntoIterator<Item = &'a str> + Clone, lock: &str) -> Query {
+    let owned = |query: &mut Query, column: &str| {
+        query.push(column).push(" IN (SELECT id FROM registered_entries WHERE entry_id IN (");
+        query.push_list(ids.clone()).push("))");
+    };
+    let mut query = select();
+    query.push(" WHERE entry_id IN (").push_list(ids.clone()).push(") ORDER BY id").push(lock).push(";");
+    child_selects(&mut query, owned);
+    query
+}
+
+/// Collects what [`by_entry_ids`] yields.
+#[derive(Default)]
+pub(super) struct Found {
+    rows: Vec<EntryRow>,
+    at: usize,
+    statement: usize,
+}
+
+impl Found {
+    pub(super) fn add(&mut self, statement: usize, row: Row<'_>) -> Result<()> {
+        if statement == 0 {
+            self.rows.push(EntryRow::read(row)?);
+            return Ok(());
+        }
+        if statement != self.statement {
+            (self.at, self.statement) = (0, statement);
+        }
+        attach_row(&mut self.rows, &mut self.at, statement - 1, row)
+    }
+
+    pub(super) fn into_rows(self) -> Vec<EntryRow> {
+        self.rows
+    }
+}
+
+/// The entry with that id, within a transaction that will change it.
+pub(super) async fn for_update(tx: &mut Tx, id: &str) -> Result<Option<EntryRow>> {
+    let mut found = Found::default();
+    let query = by_entry_ids([id], tx.dialect().for_update());
+    tx.each(query, |statement, row| found.add(statement, row)).await?;
+    Ok(found.into_rows().pop())
+}
+
 /// Entries by row id.
 pub(super) async fn by_row_ids(tx: &mut Tx, ids: &[i64]) -> Result<Vec<EntryRow>> {
     let mut rows = Vec::with_capacity(ids.len());
@@ -91,20 +136,24 @@ impl Condition {
 
 fn child_queries(condition: &Condition) -> Query {
     let mut query = Query::build();
+    child_selects(&mut query, |query, column| condition.write(query, column));
+    query
+}
+
+/// Selectors, DNS names and federated bundles, each ordered by entry.
+fn child_selects(query: &mut Query, condition: impl Fn(&mut Query, &str)) {
     query.push("SELECT registered_entry_id, id, type, value FROM selectors WHERE ");
-    condition.write(&mut query, "registered_entry_id");
+    condition(query, "registered_entry_id");
     query.push(" ORDER BY registered_entry_id; SELECT registered_entry_id, id, value FROM dns_names WHERE ");
-    condition.write(&mut query, "registered_entry_id");
+    condition(query, "registered_entry_id");
     query.push(
         " ORDER BY registered_entry_id; SELECT f.registered_entry_id, b.trust_domain \
          FROM federated_registration_entries f JOIN bundles b ON b.id = f.bundle_id WHERE ",
     );
-    condition.write(&mut query, "f.registered_entry_id");
+    condition(query, "f.registered_entry_id");
     query.push(" ORDER BY f.registered_entry_id, f.bundle_id");
-    query
 }
 
-/// Both sides are ordered by entry, so one pass is enough.
 async fn attach(tx: &mut Tx, rows: &mut [EntryRow], query: Query) -> Result<()> {
     let mut at = 0;
     let mut last_statement = 0;
@@ -112,19 +161,18 @@ async fn attach(tx: &mut Tx, rows: &mut [EntryRow], query: Query) -> Result<()> 
         if statement != last_statement {
             (at, last_statement) = (0, statement);
         }
-        let owner = row.int(0)?;
-        while at < rows.len() && rows[at].row_id < owner {
-            at += 1;
-        }
-        match rows.get_mut(at).filter(|entry| entry.row_id == owner) {
-            Some(entry) => add(entry, statement, row),
-            None => Ok(()),
-        }
+        attach_row(rows, &mut at, statement, row)
     })
     .await
 }
 
-fn add(entry: &mut EntryRow, statement: usize, row: Row<'_>) -> Result<()> {
+/// Both sides are ordered by entry, so one pass is enough.
+fn attach_row(rows: &mut [EntryRow], at: &mut usize, statement: usize, row: Row<'_>) -> Result<()> {
+    let owner = row.int(0)?;
+    while rows.get(*at).is_some_and(|entry| entry.row_id < owner) {
+        *at += 1;
+    }
+    let Some(entry) = rows.get_mut(*at).filter(|entry| entry.row_id == owner) else { return Ok(()) };
     match statement {
         0 => entry.add_selector(row),
         1 => entry.add_dns_name(row),

@@ -3,7 +3,7 @@
 use spire_types::{Entry, EntryMask, TrustDomain};
 
 use super::create::child_rows;
-use super::load::{self, Reach};
+use super::load;
 use super::{attributes, validate};
 use crate::Result;
 use crate::changes::Change;
@@ -30,10 +30,7 @@ impl Datastore {
 }
 
 async fn update(tx: &mut Tx, entry: &Entry, mask: &EntryMask) -> Result<Entry> {
-    let mut select = load::select();
-    let for_update = tx.dialect().for_update();
-    select.push(" WHERE entry_id = ?").add(entry.id.as_str()).push(for_update);
-    let row = load::rows(tx, select, Reach::Sparse).await?.pop();
+    let row = load::for_update(tx, &entry.id).await?;
     let row = row.ok_or_else(DatastoreError::record_not_found)?;
     let row_id = row.row_id;
     let mut new = row

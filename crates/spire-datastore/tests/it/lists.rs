@@ -89,6 +89,62 @@ async fn conditions_are_anded() {
     }
 }
 
+#[tokio::test]
+async fn the_rarest_condition_leads_and_the_others_still_hold() {
+    // SA-029, SA-358
+    let f = Fixture::new().await;
+    for n in 0..40 {
+        let mut entry =
+            entry(&format!("/w{n}"), &["common:1", &format!("third:{}", n % 3), &format!("own:{n}")]);
+        (entry.parent_id, entry.hint) = (id(&format!("/p{}", n % 2)), format!("h{}", n % 4));
+        f.store.create_entry(&entry).await.unwrap();
+    }
+    let by = |behavior, texts: &[&str]| Some((selectors(texts), behavior));
+    let base = ListEntries::default;
+    for (request, expected) in [
+        (
+            ListEntries { by_selectors: by(MatchBehavior::Superset, &["common:1", "own:7"]), ..base() },
+            &["/w7"][..],
+        ),
+        (
+            ListEntries {
+                by_selectors: by(MatchBehavior::Exact, &["common:1", "third:1", "own:7"]),
+                ..base()
+            },
+            &["/w7"],
+        ),
+        (ListEntries { by_selectors: by(MatchBehavior::Exact, &["common:1", "own:7"]), ..base() }, &[]),
+        (
+            ListEntries {
+                by_parent_id: Some(id("/p1")),
+                by_selectors: by(MatchBehavior::Any, &["own:6", "own:7"]),
+                ..base()
+            },
+            &["/w7"],
+        ),
+        (
+            ListEntries {
+                by_parent_id: Some(id("/p0")),
+                by_hint: Some("h2".into()),
+                by_selectors: by(MatchBehavior::Superset, &["third:0"]),
+                ..base()
+            },
+            &["/w6", "/w18", "/w30"],
+        ),
+        (
+            ListEntries {
+                by_spiffe_id: Some(id("/w5")),
+                by_parent_id: Some(id("/p1")),
+                by_selectors: by(MatchBehavior::Subset, &["common:1", "third:2", "own:5", "x:1"]),
+                ..base()
+            },
+            &["/w5"],
+        ),
+    ] {
+        assert_eq!(paths(&f, &request).await, expected, "{request:?}");
+    }
+}
+
 async fn pages(f: &Fixture, mut request: ListEntries, size: u32) -> Vec<(Vec<String>, String)> {
     let mut pages = Vec::new();
     let mut token = String::new();

@@ -1,4 +1,5 @@
 //! The store on real SQLite files.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod agents;
 mod bundles;
@@ -8,4 +9,5 @@ mod files;
 mod journals;
 mod lists;
 mod migrations;
+mod speed;
 mod support;

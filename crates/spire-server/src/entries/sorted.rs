@@ -10,9 +10,11 @@ const MAX: usize = 256;
 /// Room made when a full-to-the-brim chunk must grow; doubling would waste half of the memory.
 const GROWTH: usize = 32;
 
+type Chunk<K, V> = Arc<Vec<(K, V)>>;
+
 #[derive(Debug)]
 pub(super) struct SortedMap<K, V> {
-    chunks: Arc<Vec<Arc<Vec<(K, V)>>>>,
+    chunks: Arc<Vec<Chunk<K, V>>>,
     len: usize,
 }
 

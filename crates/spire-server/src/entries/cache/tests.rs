@@ -150,7 +150,8 @@ async fn bundles_ring_those_who_hold_them() {
     s.store.create_entry(&federated).await.unwrap();
     s.until(|| s.cache.entry_count() == 2).await;
     let (mut a, mut b) = (s.cache.listen(&id("/spire/agent/a")), s.cache.listen(&id("/spire/agent/b")));
-    (a.next().await, b.next().await);
+    a.next().await;
+    b.next().await;
     s.store.set_bundle(&spire_types::Bundle::empty(other)).await.unwrap();
     assert_eq!(a.next().await, Ring { entries: false, bundles: true });
     s.store
@@ -244,4 +245,85 @@ async fn raw_responses_decode_as_upstreams_messages() {
     }
     let bytes = RawAuthorizedEntries { entries, detail: EntryDetail::Full }.encode_to_vec();
     assert_eq!(GetAuthorizedEntriesResponse::decode(&*bytes).unwrap().entries, full);
+}
+
+fn proc_self() -> (f64, f64) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    (ticks / 100.0, statm.split(' ').nth(1).unwrap().parse::<f64>().unwrap() * 4096.0)
+}
+
+/// `cargo test --release -p spire-server --lib speed -- --ignored --nocapture`
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures instead of testing; needs a release build"]
+async fn speed_of_index() {
+    let count: usize = std::env::var("ENTRIES").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data.sqlite3").display().to_string();
+    let clock = spire_runtime::SystemClock::shared();
+    {
+        let store = Datastore::open(DatastoreSettings::sqlite(path.clone()), clock.clone()).await.unwrap();
+        store.create_agent(&agent("/spire/agent/a0", NOW + 1_000_000_000)).await.unwrap();
+        let all: Vec<_> = (0..count)
+            .map(|n| {
+                let parent = format!("/spire/agent/a{}", n / 100);
+                let mut e = entry("", &parent, &format!("/ns/default/sa/w{n}"), &["unix:uid:1000"]);
+                e.selectors.push(Selector::parse(&format!("k8s:pod:{n}")).unwrap());
+                e
+            })
+            .collect();
+        for chunk in all.chunks(500) {
+            store.create_entries_batch(chunk).await;
+        }
+        store.close().await;
+    }
+    let (cpu0, rss0) = proc_self();
+    let began = std::time::Instant::now();
+    let store = Datastore::open(DatastoreSettings::sqlite(path), clock.clone()).await.unwrap();
+    let settings = EntryCacheSettings::new(TrustDomain::parse("example.org").unwrap());
+    let (cache, task) = EntryCache::build(store.clone(), clock.clone(), settings).await.unwrap();
+    let (cpu1, rss1) = proc_self();
+    println!(
+        "load {count}: {:?} wall, {:.2} s CPU, {:.0} B/entry RSS",
+        began.elapsed(),
+        cpu1 - cpu0,
+        (rss1 - rss0) / count as f64
+    );
+    let shutdown = Shutdown::new();
+    tokio::spawn(task.run(shutdown.clone()));
+    let name = id("/spire/agent/a0");
+    let mut bell = cache.listen(&name);
+    bell.next().await;
+    let (cpu1, _) = proc_self();
+    let began = std::time::Instant::now();
+    let rounds = 500;
+    let mut worst = Duration::ZERO;
+    for n in 0..rounds {
+        let one = std::time::Instant::now();
+        store.create_entry(&entry("", "/spire/agent/a0", &format!("/x{n}"), &["unix:uid:1"])).await.unwrap();
+        bell.next().await;
+        worst = worst.max(one.elapsed());
+    }
+    let (cpu2, rss2) = proc_self();
+    println!(
+        "create -> ring: {:?} mean, {worst:?} worst, {:.3} ms CPU each; RSS {:.0} MB",
+        began.elapsed() / rounds,
+        (cpu2 - cpu1) * 1000.0 / f64::from(rounds),
+        rss2 / 1e6
+    );
+    let began = std::time::Instant::now();
+    let mut bytes = 0;
+    for _ in 0..10_000 {
+        let view = cache.authorized_entries(&name);
+        let page = super::super::wire::RawSyncPage {
+            entries: view.as_slice()[..100].to_vec(),
+            detail: super::super::wire::EntryDetail::Agent,
+            more: false,
+        };
+        bytes += prost::Message::encode_to_vec(&page).len();
+    }
+    println!("sync page of 100: {:?}, {} bytes", began.elapsed() / 10_000, bytes / 10_000);
+    shutdown.trigger();
 }
