@@ -57,3 +57,5 @@ pub mod descriptors {
     pub const PRIVATE: &[u8] = include_bytes!("gen/private/descriptors.bin");
     pub const SPIRERS: &[u8] = include_bytes!("gen/spirers/descriptors.bin");
 }
+
+pub mod rpc_status;

@@ -14,7 +14,7 @@ mod sorted;
 mod view;
 mod wire;
 
-pub use cache::{EntryCache, EntryCacheError, EntryCacheSettings};
+pub use cache::{EntryCache, EntryCacheError, EntryCacheSettings, EntryCacheTask};
 pub use doorbell::{Doorbell, DoorbellStream, Ring};
 pub use entry::{AGENT_MASK, IndexedEntry};
 pub use snapshot::CachedAgent;

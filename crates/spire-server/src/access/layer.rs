@@ -1,0 +1,273 @@
+//! Stands before every handler: finds out who calls, and whether they may
+//! (SA-164 to SA-178).
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use http::{HeaderMap, Request, Response};
+use spire_datastore::{Datastore, ListEntries};
+use spire_net::incoming::ConnectInfo;
+use spire_net::local::LocalPeer;
+use spire_proto::rpc_status::permission_denied_details;
+use spire_proto::types::permission_denied_details::Reason;
+use spire_runtime::SharedClock;
+use spire_runtime::logging::LogLevel;
+use spire_types::SpiffeId;
+use tonic::Code;
+use tonic::body::Body;
+use tower::{Layer, Service};
+use uuid::Uuid;
+
+use super::audit::AuditFields;
+use super::call::Call;
+use super::caller::{Authority, Caller};
+use super::rate_limit::RateLimits;
+use super::table::Row;
+use crate::agents::AgentDirectory;
+use crate::status::ApiError;
+
+/// Which door a call came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    Tcp,
+    Local,
+}
+
+/// What decides about callers.
+#[derive(Debug)]
+pub struct Access {
+    pub admin_ids: HashSet<SpiffeId>,
+    pub datastore: Datastore,
+    pub agents: Arc<AgentDirectory>,
+    pub limits: Arc<RateLimits>,
+    pub audit: bool,
+    pub clock: SharedClock,
+}
+
+impl Access {
+    async fn admit(
+        &self,
+        row: &'static Row,
+        caller: Caller,
+        deadline: Option<Duration>,
+    ) -> Result<Call, ApiError> {
+        let peer_fields = match &caller.local_peer {
+            Some(peer) if self.audit => peer_fields(peer)?,
+            _ => AuditFields::new(),
+        };
+        let request_id = Uuid::new_v4().to_string();
+        let limits = self.limits.clone();
+        let call =
+            |caller: Caller| Call::new(caller, row, request_id, limits, deadline, self.audit, peer_fields);
+        match self.authorize(row, caller).await {
+            Ok(caller) => Ok(call(caller)),
+            Err(refusal) => {
+                let (caller, error) = *refusal;
+                let fields = AuditFields::new().text("error", error.cause.clone().unwrap_or_default());
+                call(caller).log(LogLevel::Error, "Failed to authenticate caller", fields);
+                Err(ApiError { cause: None, ..error })
+            }
+        }
+    }
+
+    /// The first hit wins: anyone, local, configured admin, admin entry,
+    /// downstream entry, agent (SA-165).
+    async fn authorize(
+        &self,
+        row: &'static Row,
+        mut caller: Caller,
+    ) -> Result<Caller, Box<(Caller, ApiError)>> {
+        if row.allow.anyone {
+            return Ok(caller);
+        }
+        if row.allow.local && caller.is_local() {
+            caller.authority = Authority::Local;
+            return Ok(caller);
+        }
+        let mut denial = denied(row, None);
+        if let Some(id) = caller.id.clone() {
+            if row.allow.admin && self.admin_ids.contains(&id) {
+                caller.authority = Authority::AdminByConfig;
+                return Ok(caller);
+            }
+            if row.allow.admin || row.allow.downstream {
+                let entries = match self.entries_of(&id).await {
+                    Ok(entries) => entries,
+                    Err(error) => return Err(Box::new((caller, error))),
+                };
+                if row.allow.admin && entries.iter().any(|entry| entry.admin) {
+                    caller.authority = Authority::AdminByEntry;
+                    return Ok(caller);
+                }
+                if row.allow.downstream
+                    && let Some(entry) = entries.into_iter().find(|entry| entry.downstream)
+                {
+                    caller.authority = Authority::Downstream;
+                    caller.downstream_entry = Some(entry);
+                    return Ok(caller);
+                }
+            }
+        }
+        if row.allow.agent && !caller.is_local() {
+            match self.check_agent(row, &caller).await {
+                Ok(()) => {
+                    caller.authority = Authority::Agent;
+                    return Ok(caller);
+                }
+                Err(error) => denial = error,
+            }
+        }
+        Err(Box::new((caller, denial)))
+    }
+
+    /// SA-166
+    async fn entries_of(&self, id: &SpiffeId) -> Result<Vec<spire_types::Entry>, ApiError> {
+        let request = ListEntries { by_spiffe_id: Some(id.clone()), ..ListEntries::default() };
+        let listed = self.datastore.list_entries(&request).await;
+        listed
+            .map(|(entries, _)| entries)
+            .map_err(|error| ApiError::internal("failed to fetch caller entries", error))
+    }
+
+    /// SA-171 to SA-174
+    async fn check_agent(&self, row: &Row, caller: &Caller) -> Result<(), ApiError> {
+        let (Some(id), Some(leaf)) = (&caller.id, &caller.leaf) else { return Err(denied(row, None)) };
+        if leaf.not_after_unix() < self.clock.unix() {
+            return Err(denied(row, Some((Reason::AgentExpired, "agent SVID is expired"))));
+        }
+        match self.agents.check(id, &leaf.serial_decimal()).await? {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(denied(row, Some((reason, text_of(reason))))),
+        }
+    }
+}
+
+fn text_of(reason: Reason) -> &'static str {
+    match reason {
+        Reason::AgentExpired => "agent SVID is expired",
+        Reason::AgentNotAttested => "agent is not attested",
+        Reason::AgentNotActive => "agent SVID is not active",
+        Reason::AgentBanned => "agent is banned",
+        Reason::AgentMustReattest => "agent must reattest",
+        Reason::Unknown => "unknown",
+    }
+}
+
+/// SA-168, SA-169
+fn denied(row: &Row, reason: Option<(Reason, &str)>) -> ApiError {
+    let message = format!("authorization denied for method {}", row.method);
+    let mut error = ApiError::new(Code::PermissionDenied, message);
+    if let Some((reason, text)) = reason {
+        error.details = permission_denied_details(&error.message, reason);
+        error.cause = Some(text.to_owned());
+    }
+    error
+}
+
+fn caller_of(request: &Request<Body>) -> Caller {
+    let connection = request.extensions().get::<ConnectInfo>();
+    Caller {
+        address: connection.map(ConnectInfo::peer_addr),
+        local_peer: request.extensions().get::<LocalPeer>().cloned(),
+        id: connection.and_then(|c| c.peer_id().cloned()),
+        leaf: connection.and_then(|c| c.peer_certs().first().cloned()),
+        authority: Authority::Nobody,
+        downstream_entry: None,
+    }
+}
+
+/// SA-197
+fn peer_fields(peer: &LocalPeer) -> Result<AuditFields, ApiError> {
+    let Some(pinned) = peer.pinned() else { return Ok(AuditFields::new()) };
+    pinned.is_alive().map_err(|error| ApiError::internal("peertracker fails", error))?;
+    let credentials = pinned.credentials();
+    let path = std::fs::read_link(pinned.proc_path().join("exe")).ok();
+    Ok(AuditFields::new()
+        .with("caller_uid", credentials.uid)
+        .with("caller_gid", credentials.gid)
+        .text("caller_path", path.map(|path| path.display().to_string()).unwrap_or_default()))
+}
+
+/// `grpc-timeout`: up to eight digits and a unit.
+fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let value: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(value.checked_mul(3600)?),
+        "M" => Duration::from_secs(value.checked_mul(60)?),
+        "S" => Duration::from_secs(value),
+        "m" => Duration::from_millis(value),
+        "u" => Duration::from_micros(value),
+        "n" => Duration::from_nanos(value),
+        _ => return None,
+    })
+}
+
+/// Puts [`Access`] before the services of one listener.
+#[derive(Debug, Clone)]
+pub struct AccessLayer {
+    pub access: Arc<Access>,
+    pub listener: Listener,
+}
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = AccessService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AccessService { inner, layer: self.clone() }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct AccessService<S> {
+    inner: S,
+    layer: AccessLayer,
+}
+
+impl<S> Service<Request<Body>> for AccessService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // The one that was polled ready takes the call.
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        let layer = self.layer.clone();
+        Box::pin(async move {
+            let row = Row::find(request.uri().path()).filter(|row| {
+                // What a listener does not offer is unknown there, not forbidden.
+                layer.listener == Listener::Local || !row.local_only
+            });
+            let Some(row) = row else { return inner.call(request).await };
+            let (caller, deadline) = (caller_of(&request), deadline(request.headers()));
+            match layer.access.admit(row, caller, deadline).await {
+                Ok(call) => {
+                    request.extensions_mut().insert(call);
+                    inner.call(request).await
+                }
+                Err(error) => Ok(error.to_status().into_http()),
+            }
+        })
+    }
+}
+
+impl Caller {
+    /// Where a limit is charged.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip())
+    }
+}

@@ -1,0 +1,244 @@
+//! A node becomes an agent (SA-044 to SA-058).
+
+use async_trait::async_trait;
+use spire_plugin::server::{Conversation, NodeAttestor as _};
+use spire_plugin::{Code as PluginCode, PluginError};
+use spire_proto::convert::svid::x509_svid_to_wire;
+use spire_proto::server::agent::v1::attest_agent_request::{Params, Step as RequestStep};
+use spire_proto::server::agent::v1::attest_agent_response::{Result as AttestResult, Step};
+use spire_proto::server::agent::v1::{AttestAgentRequest, AttestAgentResponse};
+use spire_runtime::logging::LogLevel;
+use spire_types::{AgentMask, AttestedAgent, Selector, SpiffeId};
+use tokio::sync::mpsc;
+use tonic::{Code, Status, Streaming};
+
+use super::renewal::{serial_of, sign};
+use crate::access::{AuditFields, Call};
+use crate::core::Core;
+use crate::status::ApiError;
+
+type Replies = mpsc::Sender<Result<AttestAgentResponse, Status>>;
+
+/// What an attestor found out.
+struct Attested {
+    id: String,
+    selectors: Vec<Selector>,
+    can_reattest: bool,
+}
+
+/// SHA-256 of a CSR, as audit lines show it.
+pub(super) fn csr_hash(csr: &[u8]) -> String {
+    if csr.is_empty() { String::new() } else { spire_crypto::hash::sha256_hex(csr) }
+}
+
+/// Holds the whole conversation; the result is the last message.
+pub async fn attest(
+    core: &Core,
+    call: &Call,
+    mut requests: Streaming<AttestAgentRequest>,
+    replies: &Replies,
+) -> Result<AttestAgentResponse, ApiError> {
+    call.limit(1, "rejecting request due to attest agent rate limiting").await?;
+    let first = receive_first(&mut requests).await?;
+    let (kind, payload, csr) = checked(&first)?;
+    call.note(|| AuditFields::new().text("node_attestor_type", kind));
+    let attested = match kind {
+        "join_token" => join_token(core, payload).await?,
+        _ => by_plugin(core, kind, payload, &mut requests, replies).await?,
+    };
+    let id = agent_id(core, call, kind, &attested.id)?;
+    call.note(|| AuditFields::new().with("agent_id", id.to_string()));
+    let known = core.datastore.fetch_agent(&id.to_string()).await;
+    let known = known.map_err(|error| ApiError::internal("failed to fetch agent", error))?;
+    if known.as_ref().is_some_and(AttestedAgent::is_banned) {
+        let reason = "agent is banned";
+        return Err(ApiError::because(Code::PermissionDenied, "failed to attest", reason));
+    }
+    let svid = sign(core, &id, csr).await?;
+    store_selectors(core, &id, attested.selectors).await?;
+    store_agent(core, &id, kind, &svid, attested.can_reattest, known).await?;
+    let address = call.caller().address.map(|address| address.to_string()).unwrap_or_default();
+    let fields = AuditFields::new()
+        .with("address", address)
+        .with("agent_id", id.to_string())
+        .with("node_attestor_type", kind);
+    call.log(LogLevel::Info, "Agent attestation request completed", fields);
+    let result = AttestResult { svid: Some(x509_svid_to_wire(&svid)), reattestable: attested.can_reattest };
+    Ok(AttestAgentResponse { step: Some(Step::Result(result)) })
+}
+
+async fn receive_first(requests: &mut Streaming<AttestAgentRequest>) -> Result<AttestAgentRequest, ApiError> {
+    let failed = |cause: String| ApiError::invalid_because("failed to receive request from stream", cause);
+    match requests.message().await {
+        Ok(Some(request)) => Ok(request),
+        Ok(None) => Err(failed("EOF".to_owned())),
+        Err(status) => Err(failed(status.message().to_owned())),
+    }
+}
+
+/// SA-046
+fn checked(request: &AttestAgentRequest) -> Result<(&str, &[u8], &[u8]), ApiError> {
+    let malformed = |what: &str| ApiError::invalid_because("malformed param", what);
+    let Some(RequestStep::Params(Params { data, params })) = &request.step else {
+        return Err(malformed("missing params"));
+    };
+    let data = data.as_ref().ok_or_else(|| malformed("missing attestation data"))?;
+    let params = params.as_ref().ok_or_else(|| malformed("missing X509-SVID parameters"))?;
+    if params.csr.is_empty() {
+        return Err(malformed("missing CSR"));
+    }
+    if data.r#type.is_empty() {
+        return Err(malformed("missing attestation data type"));
+    }
+    if data.payload.is_empty() {
+        return Err(malformed("missing attestation data payload"));
+    }
+    Ok((&data.r#type, &data.payload, &params.csr))
+}
+
+/// The token is taken before its age is looked at, so it is good once (SA-047).
+async fn join_token(core: &Core, payload: &[u8]) -> Result<Attested, ApiError> {
+    let unknown = || {
+        ApiError::invalid_because("failed to attest", "join token does not exist or has already been used")
+    };
+    let token = std::str::from_utf8(payload).map_err(|_| unknown())?;
+    let found = core.datastore.fetch_join_token(token).await;
+    let found = found
+        .map_err(|error| ApiError::internal("failed to fetch join token", error))?
+        .ok_or_else(unknown)?;
+    match core.datastore.delete_join_token(token).await {
+        Ok(()) => {}
+        Err(error) => return Err(ApiError::internal("failed to delete join token", error)),
+    }
+    if found.expires_at < core.clock.unix() {
+        return Err(ApiError::invalid("join token expired"));
+    }
+    let id = SpiffeId::agent(&core.settings.trust_domain, "join_token", token)
+        .map_err(|error| ApiError::internal("failed to create join token ID", error))?;
+    Ok(Attested { id: id.to_string(), selectors: Vec::new(), can_reattest: false })
+}
+
+/// The agent at the other end of the stream.
+struct OverStream<'a> {
+    requests: &'a mut Streaming<AttestAgentRequest>,
+    replies: &'a Replies,
+}
+
+#[async_trait]
+impl Conversation for OverStream<'_> {
+    async fn challenge(&mut self, challenge: Vec<u8>) -> Result<Vec<u8>, PluginError> {
+        let message = AttestAgentResponse { step: Some(Step::Challenge(challenge.into())) };
+        if self.replies.send(Ok(message)).await.is_err() {
+            return Err(PluginError::internal("failed to send challenge to agent: the agent has gone"));
+        }
+        let failed =
+            |cause: &str| PluginError::internal(format!("failed to receive challenge from agent: {cause}"));
+        match self.requests.message().await {
+            Ok(Some(AttestAgentRequest { step: Some(RequestStep::ChallengeResponse(response)) })) => {
+                Ok(response.to_vec())
+            }
+            Ok(Some(_)) => Ok(Vec::new()),
+            Ok(None) => Err(failed("EOF")),
+            Err(status) => Err(failed(status.message())),
+        }
+    }
+}
+
+async fn by_plugin(
+    core: &Core,
+    kind: &str,
+    payload: &[u8],
+    requests: &mut Streaming<AttestAgentRequest>,
+    replies: &Replies,
+) -> Result<Attested, ApiError> {
+    let attestor = core.plugins.node_attestors.get(kind).ok_or_else(|| {
+        let cause = format!("could not find node attestor type {kind:?}");
+        ApiError::because(Code::FailedPrecondition, "error getting node attestor", cause)
+    })?;
+    let mut conversation = OverStream { requests, replies };
+    let attributes = attestor.attest(payload, &mut conversation).await;
+    let attributes = attributes.map_err(|error| ApiError::new(plugin_code(error.code), error.message))?;
+    let selectors = attributes.selector_values.iter().map(|value| Selector::unchecked(kind, value)).collect();
+    Ok(Attested { id: attributes.spiffe_id, selectors, can_reattest: attributes.can_reattest })
+}
+
+fn plugin_code(code: PluginCode) -> Code {
+    match code {
+        PluginCode::Cancelled => Code::Cancelled,
+        PluginCode::Unknown => Code::Unknown,
+        PluginCode::InvalidArgument => Code::InvalidArgument,
+        PluginCode::DeadlineExceeded => Code::DeadlineExceeded,
+        PluginCode::NotFound => Code::NotFound,
+        PluginCode::AlreadyExists => Code::AlreadyExists,
+        PluginCode::PermissionDenied => Code::PermissionDenied,
+        PluginCode::ResourceExhausted => Code::ResourceExhausted,
+        PluginCode::FailedPrecondition => Code::FailedPrecondition,
+        PluginCode::Unimplemented => Code::Unimplemented,
+        PluginCode::Internal => Code::Internal,
+        PluginCode::Unavailable => Code::Unavailable,
+        PluginCode::Unauthenticated => Code::Unauthenticated,
+    }
+}
+
+/// SA-052
+fn agent_id(core: &Core, call: &Call, kind: &str, id: &str) -> Result<SpiffeId, ApiError> {
+    let id: SpiffeId = id.parse().map_err(|error| ApiError::internal("invalid agent ID", error))?;
+    if id.path() == "/spire/server" {
+        return Err(ApiError::new(Code::Internal, "agent ID cannot collide with the server ID"));
+    }
+    let expected = format!("/spire/agent/{kind}/");
+    if !id.is_member_of(&core.settings.trust_domain) || !id.path().starts_with(&expected) {
+        let fields = AuditFields::new().with("agent_id", id.to_string()).with("node_attestor_type", kind);
+        call.log(
+            LogLevel::Warn,
+            "The node attestor produced an ID outside of its own namespace of agent IDs",
+            fields,
+        );
+    }
+    Ok(id)
+}
+
+/// Sorted and without repeats, in the place of all earlier ones (SA-051, SA-055).
+async fn store_selectors(core: &Core, id: &SpiffeId, mut selectors: Vec<Selector>) -> Result<(), ApiError> {
+    if core.settings.agent_spiffe_id_as_selector {
+        selectors.push(Selector::unchecked("spiffe_id", &id.to_string()));
+    }
+    selectors.sort();
+    selectors.dedup();
+    let stored = core.datastore.set_agent_selectors(&id.to_string(), &selectors).await;
+    stored.map_err(|error| ApiError::internal("failed to update selectors", error))
+}
+
+/// SA-056
+async fn store_agent(
+    core: &Core,
+    id: &SpiffeId,
+    kind: &str,
+    svid: &spire_types::X509Svid,
+    can_reattest: bool,
+    known: Option<AttestedAgent>,
+) -> Result<(), ApiError> {
+    let agent = AttestedAgent {
+        spiffe_id: id.to_string(),
+        attestation_type: kind.to_owned(),
+        serial_number: serial_of(svid)?,
+        not_after: svid.expires_at,
+        new_serial_number: String::new(),
+        new_not_after: 0,
+        can_reattest,
+        agent_version: String::new(),
+        selectors: Vec::new(),
+    };
+    let stored = match known {
+        None => {
+            let created = core.datastore.create_agent(&agent).await;
+            created.map_err(|error| ApiError::internal("failed to create attested agent", error))
+        }
+        Some(_) => {
+            let mask = AgentMask { agent_version: false, ..AgentMask::ALL };
+            let updated = core.datastore.update_agent(&agent.spiffe_id, &agent, &mask).await;
+            updated.map_err(|error| ApiError::internal("failed to update attested agent", error))
+        }
+    };
+    stored.map(drop)
+}

@@ -1,0 +1,388 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use spire_authority::{IssueError, JwtSvidParams, WorkloadSvidParams};
+use spire_crypto::x509::{CertificateRequest, validate_dns_name, wildcard_overlap};
+use spire_proto::convert::id::{spiffe_id, workload_id};
+use spire_proto::convert::svid::{jwt_svid_to_wire, x509_svid_to_wire};
+use spire_proto::server::svid::v1::svid_server::Svid;
+use spire_proto::server::svid::v1::{
+    BatchNewWitsvidRequest, BatchNewWitsvidResponse, BatchNewX509svidRequest, BatchNewX509svidResponse,
+    MintJwtsvidRequest, MintJwtsvidResponse, MintWitsvidRequest, MintWitsvidResponse, MintX509svidRequest,
+    MintX509svidResponse, NewDownstreamX509caRequest, NewDownstreamX509caResponse, NewJwtsvidRequest,
+    NewJwtsvidResponse, NewX509svidParams, batch_new_witsvid_response, batch_new_x509svid_response,
+};
+use spire_proto::types;
+use spire_types::{SpiffeId, X509Svid};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tonic::{Code, Request, Response, Status};
+
+use crate::access::{AuditFields, Call};
+use crate::core::Core;
+use crate::entries::IndexedEntry;
+use crate::status::{ApiError, ok_item};
+
+/// `spire.api.server.svid.v1.SVID` (SA-090 to SA-100).
+#[derive(Debug, Clone)]
+pub struct SvidApi(pub Arc<Core>);
+
+/// Seconds of a request; nothing or less is the default (CA-223).
+fn ttl(seconds: i32) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+}
+
+fn jwt_disabled() -> ApiError {
+    ApiError::new(Code::Unimplemented, "JWT functionality is disabled")
+}
+
+fn csr_field(csr: &[u8]) -> AuditFields {
+    AuditFields::new()
+        .text("csr", if csr.is_empty() { String::new() } else { spire_crypto::hash::sha256_hex(csr) })
+}
+
+impl SvidApi {
+    /// CA-227
+    async fn mint_x509(
+        &self,
+        call: &Call,
+        request: MintX509svidRequest,
+    ) -> Result<MintX509svidResponse, ApiError> {
+        call.note(|| csr_field(&request.csr).with("ttl", request.ttl));
+        if request.csr.is_empty() {
+            return Err(ApiError::invalid("missing CSR"));
+        }
+        let csr = CertificateRequest::parse(&request.csr)
+            .map_err(|error| ApiError::invalid_because("malformed CSR", error))?;
+        csr.verify_signature()
+            .map_err(|error| ApiError::invalid_because("failed to verify CSR signature", error))?;
+        let id = match csr.uri_sans() {
+            [] => return Err(ApiError::invalid("CSR URI SAN is required")),
+            [one] => self
+                .workload(one)
+                .map_err(|cause| ApiError::invalid_because("CSR URI SAN is invalid", cause))?,
+            _ => return Err(ApiError::invalid("only one URI SAN is expected")),
+        };
+        for name in csr.dns_sans() {
+            validate_dns_name(name)
+                .map_err(|error| ApiError::invalid_because("CSR DNS name is invalid", error))?;
+        }
+        wildcard_overlap(csr.dns_sans()).map_err(|error| {
+            let message = "CSR DNS name contains a wildcard that covers another non-wildcard name";
+            ApiError::invalid_because(message, error)
+        })?;
+        let params = WorkloadSvidParams {
+            spiffe_id: id,
+            public_key: csr.public_key().clone(),
+            ttl: ttl(request.ttl),
+            dns_names: csr.dns_sans().to_vec(),
+            subject: Some(csr.subject().to_subject()),
+        };
+        let svid = self.sign(params).await?;
+        call.note(|| {
+            AuditFields::new()
+                .with("expires_at", rfc3339(svid.expires_at))
+                .with("spiffe_id", svid.id.to_string())
+                .text("dns_name", csr.dns_sans().join(","))
+                .text("subject", csr.subject().to_string())
+        });
+        Ok(MintX509svidResponse { svid: Some(x509_svid_to_wire(&svid)) })
+    }
+
+    fn workload(&self, text: &str) -> Result<SpiffeId, String> {
+        let id: SpiffeId = text.parse().map_err(|error: spire_types::SpiffeIdError| error.to_string())?;
+        id.require_workload_of(&self.0.settings.trust_domain).map_err(|error| error.to_string())?;
+        Ok(id)
+    }
+
+    async fn sign(&self, params: WorkloadSvidParams) -> Result<X509Svid, ApiError> {
+        let signed = self.0.authorities.authority().sign_workload_svid(params).await;
+        signed.map_err(|error| ApiError::internal("failed to sign X509-SVID", error))
+    }
+
+    async fn mint_jwt(
+        &self,
+        call: &Call,
+        request: MintJwtsvidRequest,
+    ) -> Result<MintJwtsvidResponse, ApiError> {
+        if self.0.settings.credentials.disable_jwt_svids {
+            return Err(jwt_disabled());
+        }
+        call.note(|| {
+            AuditFields::new()
+                .with("ttl", request.ttl)
+                .text("spiffe_id", request.id.as_ref().map(id_text).unwrap_or_default())
+                .text("audience", request.audience.join(","))
+        });
+        let id = workload_id(&self.0.settings.trust_domain, request.id.as_ref())
+            .map_err(|error| ApiError::invalid_because("invalid SPIFFE ID", error))?;
+        let svid = self.sign_jwt(id, request.audience, ttl(request.ttl), false).await?;
+        Ok(MintJwtsvidResponse { svid: Some(svid) })
+    }
+
+    async fn sign_jwt(
+        &self,
+        spiffe_id: SpiffeId,
+        audience: Vec<String>,
+        ttl: Duration,
+        include_jti: bool,
+    ) -> Result<types::Jwtsvid, ApiError> {
+        if audience.is_empty() {
+            return Err(ApiError::invalid("at least one audience is required"));
+        }
+        let params = JwtSvidParams { spiffe_id, audience, ttl, include_jti };
+        let signed = self.0.authorities.authority().sign_jwt_svid(params).await;
+        let svid = signed.map_err(|error| ApiError::internal("failed to sign JWT-SVID", error))?;
+        Ok(jwt_svid_to_wire(&svid))
+    }
+
+    fn caller(&self, call: &Call) -> Result<SpiffeId, ApiError> {
+        let id = call.caller().id.clone();
+        id.ok_or_else(|| ApiError::new(Code::Internal, "caller ID missing from request context"))
+    }
+
+    /// CA-228
+    async fn batch_x509(
+        &self,
+        call: &Call,
+        request: BatchNewX509svidRequest,
+    ) -> Result<BatchNewX509svidResponse, ApiError> {
+        if request.params.is_empty() {
+            return Err(ApiError::invalid("missing parameters"));
+        }
+        let refusal = "rejecting request due to certificate signing rate limiting";
+        call.limit(request.params.len(), refusal).await?;
+        let agent = self.caller(call)?;
+        let ids: Vec<&str> = request.params.iter().map(|params| params.entry_id.as_str()).collect();
+        let entries = self.0.entries.lookup(&agent, &ids);
+        let mut results = Vec::with_capacity(request.params.len());
+        for (params, entry) in request.params.iter().zip(entries) {
+            // A long batch must not keep others from this thread.
+            tokio::task::consume_budget().await;
+            let signed = self.one_x509(params, entry.as_deref()).await;
+            let result = match &signed {
+                Ok(svid) => batch_new_x509svid_response::Result {
+                    status: Some(ok_item()),
+                    svid: Some(x509_svid_to_wire(svid)),
+                },
+                Err(error) => {
+                    batch_new_x509svid_response::Result { status: Some(call.refuse_item(error)), svid: None }
+                }
+            };
+            call.note_item(result.status.as_ref(), || {
+                let fields = csr_field(&params.csr).text("entry_id", params.entry_id.as_str());
+                match &signed {
+                    Ok(svid) => {
+                        fields.with("spiffe_id", svid.id.to_string()).with("expires_at", svid.expires_at)
+                    }
+                    Err(_) => fields,
+                }
+            });
+            results.push(result);
+        }
+        Ok(BatchNewX509svidResponse { results })
+    }
+
+    async fn one_x509(
+        &self,
+        params: &NewX509svidParams,
+        entry: Option<&IndexedEntry>,
+    ) -> Result<X509Svid, ApiError> {
+        if params.entry_id.is_empty() {
+            return Err(ApiError::invalid("missing entry ID"));
+        }
+        if params.csr.is_empty() {
+            return Err(ApiError::invalid("missing CSR"));
+        }
+        let entry = entry.ok_or_else(|| ApiError::not_found("entry not found or not authorized"))?.message();
+        let csr = CertificateRequest::parse(&params.csr)
+            .map_err(|error| ApiError::invalid_because("malformed CSR", error))?;
+        csr.verify_signature().map_err(|error| ApiError::invalid_because("invalid CSR signature", error))?;
+        let id = spiffe_id(entry.spiffe_id.as_ref())
+            .map_err(|error| ApiError::internal("entry has malformed SPIFFE ID", error))?;
+        self.sign(WorkloadSvidParams {
+            spiffe_id: id,
+            public_key: csr.public_key().clone(),
+            ttl: ttl(entry.x509_svid_ttl),
+            dns_names: entry.dns_names,
+            subject: None,
+        })
+        .await
+    }
+
+    async fn new_jwt(&self, call: &Call, request: NewJwtsvidRequest) -> Result<NewJwtsvidResponse, ApiError> {
+        call.note(|| {
+            AuditFields::new()
+                .text("entry_id", request.entry_id.as_str())
+                .text("audience", request.audience.join(","))
+        });
+        call.limit(1, "rejecting request due to JWT signing request rate limiting").await?;
+        if self.0.settings.credentials.disable_jwt_svids {
+            return Err(jwt_disabled());
+        }
+        let agent = self.caller(call)?;
+        let found = self.0.entries.lookup(&agent, &[request.entry_id.as_str()]).pop().flatten();
+        let entry = found.ok_or_else(|| ApiError::not_found("entry not found or not authorized"))?.message();
+        call.note(|| {
+            AuditFields::new()
+                .text("spiffe_id", entry.spiffe_id.as_ref().map(id_text).unwrap_or_default())
+                .with("ttl", entry.jwt_svid_ttl)
+        });
+        let id = workload_id(&self.0.settings.trust_domain, entry.spiffe_id.as_ref())
+            .map_err(|error| ApiError::invalid_because("invalid SPIFFE ID", error))?;
+        let jti = entry.additional_attributes.is_some_and(|attributes| attributes.jwt_svid_include_jti);
+        let svid = self.sign_jwt(id, request.audience, ttl(entry.jwt_svid_ttl), jti).await?;
+        Ok(NewJwtsvidResponse { svid: Some(svid) })
+    }
+
+    /// CA-229
+    async fn downstream(
+        &self,
+        call: &Call,
+        request: NewDownstreamX509caRequest,
+    ) -> Result<NewDownstreamX509caResponse, ApiError> {
+        call.note(|| csr_field(&request.csr).with("trust_domain_id", self.0.settings.trust_domain.as_str()));
+        call.limit(1, "rejecting request due to downstream CA signing rate limit").await?;
+        if call.caller().downstream_entry.is_none() {
+            return Err(ApiError::new(Code::Internal, "caller is not a downstream workload"));
+        }
+        let csr = CertificateRequest::parse(&request.csr)
+            .map_err(|error| ApiError::invalid_because("malformed CSR", error))?;
+        csr.verify_signature().map_err(|error| ApiError::invalid_because("invalid CSR signature", error))?;
+        let authority = self.0.authorities.authority();
+        let signed: Result<_, IssueError> =
+            authority.sign_downstream_ca(csr.public_key(), ttl(request.preferred_ttl)).await;
+        let chain =
+            signed.map_err(|error| ApiError::internal("failed to sign downstream X.509 CA", error))?;
+        call.note(|| {
+            let expiry = chain.first().and_then(|der| spire_crypto::x509::Certificate::parse(der).ok());
+            AuditFields::new()
+                .with("expires_at", expiry.map_or(0, |certificate| certificate.not_after_unix()))
+        });
+        let bundle = self.0.bundles.own().ok_or_else(|| ApiError::not_found("bundle not found"))?;
+        Ok(NewDownstreamX509caResponse {
+            ca_cert_chain: chain.iter().map(|der| der.to_vec().into()).collect(),
+            x509_authorities: bundle.roots.certificates().map(|root| root.der().to_vec().into()).collect(),
+        })
+    }
+}
+
+fn id_text(id: &types::Spiffeid) -> String {
+    format!("spiffe://{}{}", id.trust_domain, id.path)
+}
+
+fn rfc3339(unix: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(unix).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    time.format(&Rfc3339).unwrap_or_default()
+}
+
+#[tonic::async_trait]
+impl Svid for SvidApi {
+    async fn mint_x509svid(
+        &self,
+        request: Request<MintX509svidRequest>,
+    ) -> Result<Response<MintX509svidResponse>, Status> {
+        let call = Call::of(&request)?;
+        call.conclude(self.mint_x509(&call, request.into_inner()).await)
+    }
+
+    async fn mint_jwtsvid(
+        &self,
+        request: Request<MintJwtsvidRequest>,
+    ) -> Result<Response<MintJwtsvidResponse>, Status> {
+        let call = Call::of(&request)?;
+        call.conclude(self.mint_jwt(&call, request.into_inner()).await)
+    }
+
+    async fn mint_witsvid(
+        &self,
+        request: Request<MintWitsvidRequest>,
+    ) -> Result<Response<MintWitsvidResponse>, Status> {
+        let call = Call::of(&request)?;
+        call.conclude(Err(ApiError::new(Code::Unimplemented, "WIT functionality is disabled")))
+    }
+
+    async fn batch_new_x509svid(
+        &self,
+        request: Request<BatchNewX509svidRequest>,
+    ) -> Result<Response<BatchNewX509svidResponse>, Status> {
+        let call = Call::of(&request)?;
+        call.conclude_batch(self.batch_x509(&call, request.into_inner()).await)
+    }
+
+    async fn new_jwtsvid(
+        &self,
+        request: Request<NewJwtsvidRequest>,
+    ) -> Result<Response<NewJwtsvidResponse>, Status> {
+        let call = Call::of(&request)?;
+        call.conclude(self.new_jwt(&call, request.into_inner()).await)
+    }
+
+    /// Without WIT keys every item fails as upstream's do (SA-098, CA-091).
+    async fn batch_new_witsvid(
+        &self,
+        request: Request<BatchNewWitsvidRequest>,
+    ) -> Result<Response<BatchNewWitsvidResponse>, Status> {
+        let call = Call::of(&request)?;
+        let request = request.into_inner();
+        if request.params.is_empty() {
+            return call.conclude(Err(ApiError::invalid("missing parameters")));
+        }
+        let refusal = "rejecting request due to certificate signing rate limiting";
+        if let Err(error) = call.limit(request.params.len(), refusal).await {
+            return call.conclude(Err(error));
+        }
+        let agent = match self.caller(&call) {
+            Ok(agent) => agent,
+            Err(error) => return call.conclude(Err(error)),
+        };
+        let ids: Vec<&str> = request.params.iter().map(|params| params.entry_id.as_str()).collect();
+        let entries = self.0.entries.lookup(&agent, &ids);
+        let results = request.params.iter().zip(entries).map(|(params, entry)| {
+            let error = wit_refusal(params, entry.is_some());
+            let status = call.refuse_item(&error);
+            call.note_item(Some(&status), || AuditFields::new().text("entry_id", params.entry_id.as_str()));
+            batch_new_witsvid_response::Result { status: Some(status), svid: None }
+        });
+        let results = results.collect();
+        call.conclude_batch(Ok(BatchNewWitsvidResponse { results }))
+    }
+
+    async fn new_downstream_x509ca(
+        &self,
+        request: Request<NewDownstreamX509caRequest>,
+    ) -> Result<Response<NewDownstreamX509caResponse>, Status> {
+        let call = Call::of(&request)?;
+        call.conclude(self.downstream(&call, request.into_inner()).await)
+    }
+}
+
+fn wit_refusal(params: &spire_proto::server::svid::v1::NewWitsvidParams, known: bool) -> ApiError {
+    use spire_crypto::KeyAlgorithm as K;
+    if params.entry_id.is_empty() {
+        return ApiError::invalid("missing entry ID");
+    }
+    if params.public_key.is_empty() {
+        return ApiError::invalid("missing public key");
+    }
+    if !known {
+        return ApiError::not_found("entry not found or not authorized");
+    }
+    let key = match spire_crypto::PublicKey::from_pkix(&params.public_key) {
+        Ok(key) => key,
+        Err(error) => return ApiError::invalid_because("malformed public key", error),
+    };
+    let algorithm = params.signing_algorithm.as_str();
+    let fits = match key.algorithm() {
+        K::Rsa { .. } => matches!(algorithm, "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512"),
+        K::EcP256 => algorithm == "ES256",
+        K::EcP384 => algorithm == "ES384",
+        K::EcP521 => algorithm == "ES512",
+        K::Ed25519 | K::Other => false,
+    };
+    if !fits {
+        let cause = format!("unsupported signing algorithm '{algorithm}' for key type");
+        return ApiError::invalid_because("invalid signing algorithm or key type", cause);
+    }
+    ApiError::internal("failed to sign WIT-SVID", "WIT key is not available for signing")
+}

@@ -1,0 +1,106 @@
+//! Bundles as handshakes and `GetBundle` want them: immutable, ready made.
+//!
+//! Changes made here show at once; those of other servers within a second
+//! of somebody looking (SA-102, SA-208, SA-254).
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use spire_crypto::x509::Roots;
+use spire_datastore::{Datastore, DatastoreError};
+use spire_net::tls::BundleSource;
+use spire_runtime::{Chain, SharedClock, Shutdown};
+use spire_types::{Bundle, TrustDomain};
+
+/// How old a look may be.
+const STALE_AFTER: Duration = Duration::from_secs(1);
+
+/// One bundle and its roots, parsed once.
+#[derive(Debug)]
+pub struct Parsed {
+    pub bundle: Bundle,
+    pub roots: Roots,
+}
+
+type Snapshot = HashMap<TrustDomain, Arc<Parsed>>;
+
+/// The own bundle and those of the trust domains that administrators come from.
+#[derive(Debug)]
+pub struct BundleCache {
+    datastore: Datastore,
+    own: TrustDomain,
+    watched: BTreeSet<TrustDomain>,
+    snapshot: ArcSwap<Snapshot>,
+    /// Somebody looked since the last refresh.
+    looked_at: AtomicBool,
+}
+
+impl BundleCache {
+    pub fn new(
+        datastore: Datastore,
+        own: TrustDomain,
+        others: impl IntoIterator<Item = TrustDomain>,
+    ) -> Self {
+        let mut watched: BTreeSet<TrustDomain> = others.into_iter().collect();
+        watched.insert(own.clone());
+        let snapshot = ArcSwap::from_pointee(Snapshot::new());
+        Self { datastore, own, watched, snapshot, looked_at: AtomicBool::new(false) }
+    }
+
+    /// The own bundle; absent until there is an authority.
+    pub fn own(&self) -> Option<Arc<Parsed>> {
+        self.looked_at.store(true, Ordering::Relaxed);
+        self.snapshot.load().get(&self.own).cloned()
+    }
+
+    /// Reads again; what did not change is not parsed again.
+    pub async fn refresh(&self) -> Result<(), DatastoreError> {
+        let old = self.snapshot.load_full();
+        let mut new = Snapshot::new();
+        for trust_domain in &self.watched {
+            let Some(bundle) = self.datastore.fetch_bundle(trust_domain).await? else { continue };
+            let known = old.get(trust_domain).filter(|parsed| parsed.bundle == bundle);
+            let parsed = match known {
+                Some(known) => known.clone(),
+                None => match Roots::of_bundle(&bundle) {
+                    Ok(roots) => Arc::new(Parsed { bundle, roots }),
+                    Err(error) => {
+                        tracing::error!(
+                            error = %Chain(&error),
+                            subsystem_name = "endpoints",
+                            trust_domain_id = trust_domain.id_string(),
+                            "Bundle does not parse"
+                        );
+                        continue;
+                    }
+                },
+            };
+            new.insert(trust_domain.clone(), parsed);
+        }
+        self.snapshot.store(Arc::new(new));
+        Ok(())
+    }
+
+    /// Refreshes once a second while anybody looks, until `shutdown`. Nobody
+    /// looking costs nothing.
+    pub async fn follow(self: Arc<Self>, clock: SharedClock, shutdown: Shutdown) {
+        while shutdown.unless_cancelled(clock.sleep(STALE_AFTER)).await.is_some() {
+            if !self.looked_at.swap(false, Ordering::Relaxed) {
+                continue;
+            }
+            if let Err(error) = self.refresh().await {
+                tracing::error!(error = %Chain(&error), subsystem_name = "endpoints", "Failed to refresh bundles");
+            }
+        }
+    }
+}
+
+impl BundleSource for BundleCache {
+    fn roots(&self, trust_domain: &TrustDomain) -> Option<Roots> {
+        self.looked_at.store(true, Ordering::Relaxed);
+        self.snapshot.load().get(trust_domain).map(|parsed| parsed.roots.clone())
+    }
+}
