@@ -79,7 +79,7 @@ impl Datastore {
         query.add(agent.new_serial_number.as_str()).add(new_expiry(&tx, agent.new_not_after));
         query.add(agent.can_reattest).add(agent.agent_version.as_str()).push(";");
         push_agent_event(&mut query, &mut tx, &agent.spiffe_id);
-        tx.execute(query).await?;
+        tx.defer(query).await?;
         tx.commit().await?;
         Ok(AttestedAgent { selectors: Vec::new(), ..agent.clone() })
     }
@@ -131,7 +131,7 @@ impl Datastore {
         }
         query.push(" WHERE id = ?;").add(row_id);
         push_agent_event(&mut query, &mut tx, spiffe_id);
-        tx.execute(query).await?;
+        tx.defer(query).await?;
         tx.commit().await?;
         Ok(agent)
     }

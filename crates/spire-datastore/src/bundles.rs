@@ -207,14 +207,14 @@ async fn insert(tx: &mut Tx, blob: &BundleBlob, trust_domain: &TrustDomain) -> R
     let mut query = Query::build();
     query.push("INSERT INTO bundles (created_at, updated_at, trust_domain, data)").push_rows(1, 4);
     query.add(tx.stamp()).add(tx.stamp()).add(trust_domain.id_string()).add(blob.encode());
-    tx.execute(query).await?;
+    tx.defer(query).await?;
     tx.changed(Change::Bundle(trust_domain.clone()));
     Ok(())
 }
 
 async fn save(tx: &mut Tx, row_id: i64, blob: &BundleBlob, trust_domain: &TrustDomain) -> Result<()> {
     let query = Query::new("UPDATE bundles SET updated_at = ?, data = ? WHERE id = ?");
-    tx.execute(query.bind(tx.stamp()).bind(blob.encode()).bind(row_id)).await?;
+    tx.defer(query.bind(tx.stamp()).bind(blob.encode()).bind(row_id)).await?;
     tx.changed(Change::Bundle(trust_domain.clone()));
     Ok(())
 }

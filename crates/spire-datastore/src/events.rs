@@ -151,7 +151,7 @@ impl Datastore {
 pub(crate) async fn agent_event(tx: &mut Tx, spiffe_id: &str) -> Result<()> {
     let mut query = Query::build();
     push_agent_event(&mut query, tx, spiffe_id);
-    tx.execute(query).await.map(|_| ())
+    tx.defer(query).await
 }
 
 /// The same as a statement of a longer query.

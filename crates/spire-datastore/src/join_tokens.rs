@@ -20,7 +20,7 @@ impl Datastore {
         let mut query = Query::build();
         query.push("INSERT INTO join_tokens (created_at, updated_at, token, expiry)").push_rows(1, 4);
         query.add(tx.stamp()).add(tx.stamp()).add(token.token.as_str()).add(token.expires_at);
-        tx.execute(query).await?;
+        tx.defer(query).await?;
         tx.commit().await
     }
 

@@ -92,8 +92,7 @@ impl Datastore {
     /// Finishes what is running and closes every connection. The store must not be used afterwards.
     pub async fn close(&self) {
         let Pools::Sqlite(pools) = &self.inner.pools;
-        pools.readers.close().await;
-        pools.writer.close().await;
+        pools.close().await;
     }
 
     /// Asks the database for a trivial answer.
@@ -105,18 +104,24 @@ impl Datastore {
         self.inner.clock.now()
     }
 
-    /// Begins a transaction that may write; waits for the one that is writing now (SA-262).
+    /// A transaction that may write; waits for the one that is writing now (SA-262).
     pub(crate) async fn begin_write(&self) -> Result<Tx> {
         let Pools::Sqlite(pools) = &self.inner.pools;
-        let transaction = pools.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Tx::sqlite(transaction, self.now(), self.inner.log_sql, Some(self.inner.changes.clone())))
+        let lent = pools.writer.lend().await?;
+        Ok(Tx::sqlite(
+            lent,
+            "BEGIN IMMEDIATE",
+            self.now(),
+            self.inner.log_sql,
+            Some(self.inner.changes.clone()),
+        ))
     }
 
-    /// Begins a transaction that only reads, so that several statements see the same state.
+    /// A transaction that only reads, so that several statements see the same state.
     pub(crate) async fn begin_read(&self) -> Result<Tx> {
         let Pools::Sqlite(pools) = &self.inner.pools;
-        let transaction = pools.readers.begin().await?;
-        Ok(Tx::sqlite(transaction, self.now(), self.inner.log_sql, None))
+        let lent = pools.readers.lend().await?;
+        Ok(Tx::sqlite(lent, "BEGIN", self.now(), self.inner.log_sql, None))
     }
 
     /// The first row of one statement.
@@ -155,35 +160,15 @@ impl Datastore {
     pub(crate) async fn read_snapshot(
         &self,
         query: Query,
-        mut read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
+        read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
     ) -> Result<()> {
-        let Pools::Sqlite(pools) = &self.inner.pools;
-        let mut connection = WithinTransaction(Some(pools.readers.acquire().await?));
-        let text = format!("BEGIN;{};COMMIT", query.text);
-        let query = Query { text: text.into(), ..query };
-        if let Some(open) = &mut connection.0 {
-            let read = |statement: usize, row: Row<'_>| read(statement.saturating_sub(1), row);
-            sql::run_sqlite_many(open, query, self.inner.log_sql, read, |_| ()).await?;
-        }
-        connection.0 = None;
-        Ok(())
+        self.begin_read().await?.finish(query, read).await
     }
 
-    /// One statement is consistent in itself, so this saves the round trips of a transaction.
+    /// One statement is consistent in itself and needs no transaction.
     async fn read_each(&self, query: Query, read: impl FnMut(Row<'_>) -> Result<()> + Send) -> Result<()> {
         let Pools::Sqlite(pools) = &self.inner.pools;
-        let mut connection = pools.readers.acquire().await?;
-        sql::run_sqlite(&mut connection, query, self.inner.log_sql, read).await
-    }
-}
-
-/// A connection that would be given back with an open transaction if its user failed or went away half-way.
-struct WithinTransaction(Option<sqlx::pool::PoolConnection<sqlx::Sqlite>>);
-
-impl Drop for WithinTransaction {
-    fn drop(&mut self) {
-        if let Some(connection) = &mut self.0 {
-            connection.close_on_drop();
-        }
+        let mut lent = pools.readers.lend().await?;
+        sql::run_sqlite(lent.connection()?, query, self.inner.log_sql, read).await
     }
 }

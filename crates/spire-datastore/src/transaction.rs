@@ -1,27 +1,32 @@
 //! A transaction, and what it will tell the rest of the process once it is committed.
 
-use sqlx::Sqlite;
 use time::OffsetDateTime;
 
 use crate::Result;
 use crate::changes::{Change, ChangeSender};
 use crate::dialect::Dialect;
-use crate::error::DatastoreError;
+use crate::dialect::sqlite::Lent;
 use crate::sql::{self, Query, Row, Value};
 
-/// An open transaction. Dropped without [`Tx::commit`], everything in it is undone.
+/// A transaction. Dropped without [`Tx::commit`] or [`Tx::finish`], everything in it is undone.
+///
+/// It begins with its first statement and may end with its last, so that neither costs a round trip of its own.
 pub(crate) struct Tx {
     inner: Inner,
+    /// How to begin; empty once that was done.
+    begin: &'static str,
     dialect: Dialect,
     log_sql: bool,
     time: OffsetDateTime,
     stamp: Value,
+    /// Statements that can wait for the next ones or the commit.
+    deferred: Option<Query>,
     changes: Vec<Change>,
     sender: Option<ChangeSender>,
 }
 
 enum Inner {
-    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    Sqlite(Lent),
 }
 
 /// Announces the changes even if the committing future is dropped half-way: a spurious nudge costs a query, a lost
@@ -38,14 +43,25 @@ impl Drop for AnnounceOnDrop {
 
 impl Tx {
     pub(crate) fn sqlite(
-        transaction: sqlx::Transaction<'static, Sqlite>,
+        lent: Lent,
+        begin: &'static str,
         time: OffsetDateTime,
         log_sql: bool,
         sender: Option<ChangeSender>,
     ) -> Self {
         let dialect = Dialect::Sqlite;
         let stamp = dialect.time(time);
-        Self { inner: Inner::Sqlite(transaction), dialect, log_sql, time, stamp, changes: Vec::new(), sender }
+        Self {
+            inner: Inner::Sqlite(lent),
+            begin,
+            dialect,
+            log_sql,
+            time,
+            stamp,
+            deferred: None,
+            changes: Vec::new(),
+            sender,
+        }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -82,6 +98,21 @@ impl Tx {
         let mut affected = 0;
         self.run(query, |_, _| Ok(()), |count| affected = count).await?;
         Ok(affected)
+    }
+
+    /// Runs the statements no later than with the commit, and reports their failure there.
+    pub(crate) async fn defer(&mut self, query: Query) -> Result<()> {
+        self.flush().await?;
+        self.deferred = Some(query);
+        Ok(())
+    }
+
+    /// Runs what was deferred.
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        match self.deferred.take() {
+            Some(query) => self.run_now(query, |_, _| Ok(()), |_| ()).await,
+            None => Ok(()),
+        }
     }
 
     /// Runs the statements and hands every row to `read`, with the position of its statement.
@@ -131,22 +162,67 @@ impl Tx {
         read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
         done: impl FnMut(u64) + Send,
     ) -> Result<()> {
-        let query = Query { text: self.dialect.placeholders(query.text), ..query };
+        self.flush().await?;
+        self.run_now(query, read, done).await
+    }
+
+    async fn run_now(
+        &mut self,
+        query: Query,
+        mut read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
+        done: impl FnMut(u64) + Send,
+    ) -> Result<()> {
+        let begin = std::mem::take(&mut self.begin);
+        let text = match begin {
+            "" => query.text,
+            begin => format!("{begin};{}", query.text).into(),
+        };
+        let skip = usize::from(!begin.is_empty());
+        let query = Query { text: self.dialect.placeholders(text), values: query.values };
+        let read = |statement: usize, row: Row<'_>| read(statement.saturating_sub(skip), row);
         match &mut self.inner {
-            Inner::Sqlite(transaction) => {
-                sql::run_sqlite_many(transaction, query, self.log_sql, read, done).await
+            Inner::Sqlite(lent) => {
+                lent.in_transaction = true;
+                sql::run_sqlite_many(lent.connection()?, query, self.log_sql, read, done).await
             }
         }
     }
 
     /// Makes everything permanent, then tells the rest of the process.
     pub(crate) async fn commit(self) -> Result<()> {
-        let mut announce = AnnounceOnDrop(self.sender.map(|sender| (sender, self.changes)));
-        let Inner::Sqlite(transaction) = self.inner;
-        if let Err(error) = transaction.commit().await {
-            announce.0 = None;
-            return Err(DatastoreError::from(error));
+        let mut tx = self;
+        match (tx.begin, tx.deferred.take()) {
+            (_, Some(query)) => tx.finish(query, |_, _| Ok(())).await,
+            ("", None) => tx.finish(Query::build(), |_, _| Ok(())).await,
+            // Nothing was done.
+            (_, None) => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Runs the last statements, makes everything permanent, then tells the rest of the process.
+    pub(crate) async fn finish(
+        mut self,
+        mut query: Query,
+        read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
+    ) -> Result<()> {
+        self.flush().await?;
+        let changes = std::mem::take(&mut self.changes);
+        let mut announce = AnnounceOnDrop(self.sender.clone().map(|sender| (sender, changes)));
+        if query.text.is_empty() || query.text.ends_with(';') {
+            query.push("COMMIT");
+        } else {
+            query.push(";COMMIT");
+        }
+        match self.run(query, read, |_| ()).await {
+            Ok(()) => {
+                let Inner::Sqlite(lent) = &mut self.inner;
+                lent.in_transaction = false;
+                Ok(())
+            }
+            Err(error) => {
+                announce.0 = None;
+                Err(error)
+            }
+        }
     }
 }

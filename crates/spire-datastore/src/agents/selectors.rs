@@ -41,7 +41,7 @@ impl Datastore {
             }
         }
         push_agent_event(&mut query, &mut tx, spiffe_id);
-        tx.execute(query).await?;
+        tx.defer(query).await?;
         tx.commit().await
     }
 

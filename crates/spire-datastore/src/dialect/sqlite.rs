@@ -1,14 +1,18 @@
 //! Opening SQLite files the way SPIRE does (SA-259, SA-261), and refusing broken ones before touching them.
 
+mod connections;
+
 use std::io::Read as _;
 use std::path::Path;
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+
+pub(crate) use connections::Lent;
+use connections::{Connections, Limits};
 
 use crate::Result;
 use crate::error::DatastoreError;
@@ -16,8 +20,6 @@ use crate::settings::DatastoreSettings;
 
 /// The driver upstream waits this long for another process' lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an operation waits for a free connection before it fails.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_MAX_OPEN: u32 = 100;
 /// Statements kept prepared per connection.
@@ -25,11 +27,19 @@ const STATEMENT_CACHE: usize = 256;
 /// Rows that may be on their way between SQLite's thread and ours.
 const ROW_BUFFER: usize = 1024;
 
-/// One connection that writes, and readers beside it (WAL, SA-262).
+/// One connection that writes, and readers beside it (WAL, SA-262). The same for an in-memory database, which only
+/// its one connection can see.
 #[derive(Debug, Clone)]
 pub(crate) struct SqlitePools {
-    pub(crate) writer: SqlitePool,
-    pub(crate) readers: SqlitePool,
+    pub(crate) writer: Arc<Connections>,
+    pub(crate) readers: Arc<Connections>,
+}
+
+impl SqlitePools {
+    pub(crate) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
 }
 
 pub(crate) async fn open(settings: &DatastoreSettings) -> Result<SqlitePools> {
@@ -43,28 +53,14 @@ pub(crate) async fn open(settings: &DatastoreSettings) -> Result<SqlitePools> {
         .unwrap_or(DEFAULT_MAX_OPEN);
     let keep_idle = settings.max_idle_conns.is_none_or(|count| count > 0);
 
-    // The writer never goes away while the store is open: an in-memory database would vanish with it.
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .min_connections(1)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .idle_timeout(None)
-        .max_lifetime(settings.conn_max_lifetime.filter(|_| !place.in_memory))
-        .test_before_acquire(false)
-        .connect_with(options.clone())
-        .await
-        .map_err(|error| place.explain(error))?;
+    let max_lifetime = settings.conn_max_lifetime.filter(|_| !place.in_memory);
+    let writer = Connections::new(options.clone(), Limits { max_open: 1, max_idle_time: None, max_lifetime });
+    drop(writer.lend().await.map_err(|error| place.explain(error))?);
     if place.in_memory {
-        return Ok(SqlitePools { readers: writer.clone(), writer });
+        return Ok(SqlitePools { readers: Arc::clone(&writer), writer });
     }
-    let readers = SqlitePoolOptions::new()
-        .max_connections(max_open)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .idle_timeout(IDLE_TIMEOUT)
-        .max_lifetime(settings.conn_max_lifetime)
-        .test_before_acquire(false)
-        .after_release(move |_, _| Box::pin(async move { Ok(keep_idle) }))
-        .connect_lazy_with(options);
+    let max_idle_time = Some(if keep_idle { IDLE_TIMEOUT } else { Duration::ZERO });
+    let readers = Connections::new(options, Limits { max_open, max_idle_time, max_lifetime });
     Ok(SqlitePools { writer, readers })
 }
 
@@ -253,7 +249,8 @@ fn percent_decode(text: &str) -> Result<String> {
 
 /// `sqlite_version()`, for the log (SA-260).
 pub(crate) async fn version(pools: &SqlitePools) -> Result<String> {
-    Ok(sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&pools.writer).await?)
+    let mut lent = pools.writer.lend().await?;
+    Ok(sqlx::query_scalar("SELECT sqlite_version()").fetch_one(lent.connection()?).await?)
 }
 
 #[cfg(test)]

@@ -80,7 +80,11 @@ async fn one_by_one(tx: &mut Tx, entries: &[&Entry]) -> Result<Vec<Result<Create
     for entry in entries {
         let noted = tx.change_count();
         tx.execute(Query::new("SAVEPOINT entry")).await?;
-        match Box::pin(create(tx, std::slice::from_ref(entry))).await {
+        let outcome = match Box::pin(create(tx, std::slice::from_ref(entry))).await {
+            Ok(outcome) => tx.flush().await.map(|()| outcome),
+            Err(error) => Err(error),
+        };
+        match outcome {
             Ok(mut result) => {
                 tx.execute(Query::new("RELEASE SAVEPOINT entry")).await?;
                 results.extend(result.pop());
@@ -284,7 +288,7 @@ async fn insert(tx: &mut Tx, entries: &[Entry], known: &Known) -> Result<()> {
         federation_rows(&mut children, &numbered, known);
         child_rows(&mut children, tx, &numbered);
         event_rows(&mut children, tx, chunk);
-        tx.execute(children).await?;
+        tx.defer(children).await?;
     }
     Ok(())
 }

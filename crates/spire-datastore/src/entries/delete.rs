@@ -74,7 +74,7 @@ pub(crate) async fn delete_rows(tx: &mut Tx, entries: &[(i64, String)]) -> Resul
         for (_, entry_id) in chunk {
             query.add(tx.stamp()).add(tx.stamp()).add(entry_id.as_str());
         }
-        tx.execute(query).await?;
+        tx.defer(query).await?;
     }
     for (_, entry_id) in entries {
         tx.changed(Change::Entry(entry_id.as_str().into()));

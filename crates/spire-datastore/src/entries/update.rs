@@ -59,7 +59,7 @@ async fn update(tx: &mut Tx, entry: &Entry, mask: &EntryMask) -> Result<Entry> {
     }
     query.push("INSERT INTO registered_entries_events (created_at, updated_at, entry_id)").push_rows(1, 3);
     query.add(tx.stamp()).add(tx.stamp()).add(new.id.as_str());
-    tx.execute(query).await?;
+    tx.defer(query).await?;
     tx.changed(Change::Entry(new.id.as_str().into()));
     Ok(new)
 }

@@ -90,6 +90,73 @@ async fn file_is_in_wal_mode_and_readers_run_beside_the_writer() {
 }
 
 #[tokio::test]
+async fn abandoned_and_failed_writes_leave_no_transaction_open() {
+    let f = Fixture::new().await;
+    let mut written = 0;
+    for n in 0..300u32 {
+        let entry = entry(&format!("/w{n}"), &["a:1"]);
+        let write = f.store.create_entry(&entry);
+        let read = f.store.fetch_entry("x");
+        // Cut off after some polls, wherever that is.
+        let mut polls = 0;
+        let mut write = std::pin::pin!(write);
+        let outcome = std::future::poll_fn(|context| {
+            polls += 1;
+            match write.as_mut().poll(context) {
+                std::task::Poll::Ready(outcome) => std::task::Poll::Ready(Some(outcome)),
+                std::task::Poll::Pending if polls > n % 7 => std::task::Poll::Ready(None),
+                std::task::Poll::Pending => std::task::Poll::Pending,
+            }
+        })
+        .await;
+        written += usize::from(matches!(outcome, Some(Ok(_))));
+        let _ = futures::FutureExt::now_or_never(read);
+    }
+    f.store.create_entry(&entry("/last", &["a:1"])).await.unwrap();
+    let (entries, _) = f.store.list_entries(&Default::default()).await.unwrap();
+    assert!(entries.len() > written);
+    assert!(entries.iter().all(|entry| entry.selectors.len() == 1), "half an entry was committed");
+
+    f.store.delete_entry("nope").await.unwrap_err();
+    f.store.create_join_token(&spire_types::JoinToken { token: "t".into(), expires_at: 1 }).await.unwrap();
+    f.store
+        .create_join_token(&spire_types::JoinToken { token: "t".into(), expires_at: 1 })
+        .await
+        .unwrap_err();
+    // Somebody else can write, so ours holds no lock.
+    f.sql("DELETE FROM join_tokens").await;
+    assert_eq!(f.store.count_entries(&Default::default()).await.unwrap(), entries.len() as u64);
+}
+
+#[tokio::test]
+async fn connections_end_and_settings_bound_them() {
+    // SA-259
+    let dir = tempfile::tempdir().unwrap();
+    let settings = DatastoreSettings {
+        max_open_conns: Some(1),
+        max_idle_conns: Some(0),
+        conn_max_lifetime: Some(std::time::Duration::from_nanos(1)),
+        ..DatastoreSettings::sqlite(dir.path().join("data").display().to_string())
+    };
+    let store = Datastore::open(settings, SystemClock::shared()).await.unwrap();
+    store.create_entry(&entry("/web", &["a:1"])).await.unwrap();
+    let counts =
+        futures::future::join_all((0..8).map(|_| async { store.count_entry_rows().await.unwrap() })).await;
+    assert_eq!(counts, [1; 8]);
+    store.close().await;
+    assert!(store.ping().await.is_err());
+}
+
+#[tokio::test]
+async fn clean_end_leaves_one_file_behind() {
+    let f = Fixture::new().await;
+    f.store.create_entry(&entry("/web", &["a:1"])).await.unwrap();
+    f.store.list_entries(&Default::default()).await.unwrap();
+    f.store.close().await;
+    assert_eq!(std::fs::read_dir(f.dir.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
 async fn in_memory_database_works_as_long_as_it_is_open() {
     let store = Datastore::open(DatastoreSettings::sqlite(":memory:"), SystemClock::shared()).await.unwrap();
     store.create_entry(&entry("/web", &["a:1"])).await.unwrap();

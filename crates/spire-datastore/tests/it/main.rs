@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod agents;
+mod authorities;
 mod bundles;
 mod entries;
 mod federation;
