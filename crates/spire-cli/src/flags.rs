@@ -1,0 +1,364 @@
+//! Flags as Go's `flag` package reads them (SC-209 to SC-213).
+
+use std::fmt::Write as _;
+
+use spire_config::duration::{self, GoDuration};
+
+use crate::output::Format;
+
+/// Why the arguments were refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FlagError {
+    #[error("flag: help requested")]
+    Help,
+    #[error("{0}")]
+    Bad(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Value {
+    String(String),
+    Int(i64),
+    Bool(bool),
+    Duration(GoDuration),
+    /// Each use adds one.
+    List(Vec<String>),
+    /// One list in a single text, a repeat replaces (AG-175).
+    CommaList(Vec<String>),
+    Output(Option<Format>),
+}
+
+#[derive(Debug, Clone)]
+struct Flag {
+    name: &'static str,
+    usage: &'static str,
+    value: Value,
+    set: bool,
+}
+
+/// The flags of one command and, after parsing, their values.
+#[derive(Debug, Clone)]
+pub struct FlagSet {
+    name: &'static str,
+    flags: Vec<Flag>,
+}
+
+impl FlagSet {
+    /// `name` stands in `Usage of <name>:`.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, flags: Vec::new() }
+    }
+
+    fn add(&mut self, name: &'static str, usage: &'static str, value: Value) {
+        self.flags.push(Flag { name, usage, value, set: false });
+    }
+
+    pub fn string(&mut self, name: &'static str, default: &str, usage: &'static str) {
+        self.add(name, usage, Value::String(default.to_owned()));
+    }
+
+    pub fn int(&mut self, name: &'static str, default: i64, usage: &'static str) {
+        self.add(name, usage, Value::Int(default));
+    }
+
+    pub fn bool(&mut self, name: &'static str, usage: &'static str) {
+        self.add(name, usage, Value::Bool(false));
+    }
+
+    pub fn duration(&mut self, name: &'static str, default: GoDuration, usage: &'static str) {
+        self.add(name, usage, Value::Duration(default));
+    }
+
+    /// A flag that may be given several times.
+    pub fn list(&mut self, name: &'static str, usage: &'static str) {
+        self.add(name, usage, Value::List(Vec::new()));
+    }
+
+    pub fn comma_list(&mut self, name: &'static str, usage: &'static str) {
+        self.add(name, usage, Value::CommaList(Vec::new()));
+    }
+
+    /// `-output pretty|json` (SC-226, AG-159).
+    pub fn output(&mut self, name: &'static str) {
+        self.add(name, "Desired output format (pretty, json); default: pretty.", Value::Output(None));
+    }
+
+    fn find(&self, name: &str) -> Option<&Flag> {
+        self.flags.iter().find(|flag| flag.name == name)
+    }
+
+    pub fn text(&self, name: &str) -> &str {
+        match self.find(name).map(|flag| &flag.value) {
+            Some(Value::String(text)) => text,
+            _ => "",
+        }
+    }
+
+    pub fn number(&self, name: &str) -> i64 {
+        match self.find(name).map(|flag| &flag.value) {
+            Some(Value::Int(number)) => *number,
+            _ => 0,
+        }
+    }
+
+    pub fn is(&self, name: &str) -> bool {
+        matches!(self.find(name).map(|flag| &flag.value), Some(Value::Bool(true)))
+    }
+
+    pub fn time(&self, name: &str) -> GoDuration {
+        match self.find(name).map(|flag| &flag.value) {
+            Some(Value::Duration(duration)) => *duration,
+            _ => GoDuration::default(),
+        }
+    }
+
+    pub fn texts(&self, name: &str) -> &[String] {
+        match self.find(name).map(|flag| &flag.value) {
+            Some(Value::List(list) | Value::CommaList(list)) => list,
+            _ => &[],
+        }
+    }
+
+    /// The chosen format; the first output flag that was given counts.
+    pub fn format(&self) -> Format {
+        let chosen = self.flags.iter().find_map(|flag| match flag.value {
+            Value::Output(Some(format)) => Some(format),
+            _ => None,
+        });
+        chosen.unwrap_or(Format::Pretty)
+    }
+
+    /// Whether the flag was given, whatever its value.
+    pub fn given(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|flag| flag.set)
+    }
+
+    /// Reads up to the first word that is no flag, or `--`; what follows is ignored.
+    pub fn parse(&mut self, args: &[String]) -> Result<(), FlagError> {
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let Some(rest) = arg.strip_prefix('-').filter(|rest| !rest.is_empty()) else { return Ok(()) };
+            let rest = match rest.strip_prefix('-') {
+                Some("") => return Ok(()),
+                Some(rest) => rest,
+                None => rest,
+            };
+            if rest.starts_with(['-', '=']) {
+                return Err(FlagError::Bad(format!("bad flag syntax: {arg}")));
+            }
+            let (name, mut value) = match rest.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (rest, None),
+            };
+            let Some(index) = self.flags.iter().position(|flag| flag.name == name) else {
+                return Err(match name {
+                    "h" | "help" => FlagError::Help,
+                    _ => FlagError::Bad(format!("flag provided but not defined: -{name}")),
+                });
+            };
+            if matches!(self.flags[index].value, Value::Bool(_)) {
+                let text = value.unwrap_or_else(|| "true".to_owned());
+                self.set_bool(index, &text)?;
+                continue;
+            }
+            if value.is_none() {
+                value = args.next().cloned();
+            }
+            let Some(value) = value else {
+                return Err(FlagError::Bad(format!("flag needs an argument: -{name}")));
+            };
+            self.set(index, &value)?;
+        }
+        Ok(())
+    }
+
+    fn set_bool(&mut self, index: usize, text: &str) -> Result<(), FlagError> {
+        let flag = &mut self.flags[index];
+        let value = match text {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
+            _ => {
+                let text = format!("invalid boolean value {} for -{}: parse error", quote(text), flag.name);
+                return Err(FlagError::Bad(text));
+            }
+        };
+        flag.value = Value::Bool(value);
+        flag.set = true;
+        Ok(())
+    }
+
+    fn set(&mut self, index: usize, text: &str) -> Result<(), FlagError> {
+        let flag = &mut self.flags[index];
+        let bad = |reason: &str| {
+            FlagError::Bad(format!("invalid value {} for flag -{}: {reason}", quote(text), flag.name))
+        };
+        match &mut flag.value {
+            Value::String(value) => text.clone_into(value),
+            Value::Bool(_) => {}
+            Value::Int(value) => *value = integer(text).map_err(bad)?,
+            Value::Duration(value) => *value = duration::parse(text).map_err(|_| bad("parse error"))?,
+            Value::List(list) => list.push(text.to_owned()),
+            Value::CommaList(list) => *list = text.split(',').map(str::to_owned).collect(),
+            Value::Output(chosen) => {
+                let format = Format::parse(text).ok_or_else(|| {
+                    bad(&format!("bad formatter flag: unknown format option: {}", quote(text)))
+                })?;
+                match *chosen {
+                    Some(before) if before != format => {
+                        let text = format!("the output format has already been set to {:?}", before.name());
+                        return Err(bad(&text));
+                    }
+                    _ => *chosen = Some(format),
+                }
+            }
+        }
+        flag.set = true;
+        Ok(())
+    }
+
+    /// Go's usage text: sorted, type words, defaults (SC-210).
+    pub fn usage(&self) -> String {
+        let mut out = format!("Usage of {}:\n", self.name);
+        let mut flags: Vec<&Flag> = self.flags.iter().collect();
+        flags.sort_by_key(|flag| flag.name);
+        for flag in flags {
+            let (word, default) = match &flag.value {
+                Value::String(text) => ("string", (!text.is_empty()).then(|| quote(text))),
+                Value::Int(number) => ("int", (*number != 0).then(|| number.to_string())),
+                Value::Bool(value) => ("", value.then(|| "true".to_owned())),
+                Value::Duration(value) => ("duration", (value.0 != 0).then(|| value.to_string())),
+                Value::List(_) | Value::CommaList(_) | Value::Output(_) => ("value", None),
+            };
+            let _ = write!(out, "  -{}", flag.name);
+            if !word.is_empty() {
+                let _ = write!(out, " {word}");
+            }
+            let _ = write!(out, "\n    \t{}", flag.usage.replace('\n', "\n    \t"));
+            if let Some(default) = default {
+                let _ = write!(out, " (default {default})");
+            }
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// Base prefixes count, as in Go (`strconv.ParseInt` with base 0).
+fn integer(text: &str) -> Result<i64, &'static str> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (digits, base) = match lower.as_str() {
+        hex if hex.starts_with("0x") => (&hex[2..], 16),
+        octal if octal.starts_with("0o") => (&octal[2..], 8),
+        binary if binary.starts_with("0b") => (&binary[2..], 2),
+        octal if octal.len() > 1 && octal.starts_with('0') => (&octal[1..], 8),
+        decimal => (decimal, 10),
+    };
+    let digits = digits.replace('_', "");
+    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(base)) {
+        return Err("parse error");
+    }
+    let value = i128::from_str_radix(&digits, base).map_err(|_| "value out of range")?;
+    i64::try_from(if negative { -value } else { value }).map_err(|_| "value out of range")
+}
+
+/// Go's `%q`.
+pub(crate) fn quote(text: &str) -> String {
+    crate::go_text::quote(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set() -> FlagSet {
+        let mut flags = FlagSet::new("entry create");
+        flags.string("socketPath", "/tmp/x", "Where the server is");
+        flags.int("ttl", 0, "Seconds");
+        flags.bool("admin", "An admin");
+        flags.list("dns", "A name");
+        flags.duration("expiredFor", GoDuration::from_secs(60), "How long");
+        flags.output("output");
+        flags
+    }
+
+    fn parse(args: &[&str]) -> Result<FlagSet, String> {
+        let mut flags = set();
+        let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
+        flags.parse(&args).map(|()| flags).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn all_of_gos_spellings_are_understood() {
+        // SC-209
+        let flags = parse(&[
+            "-socketPath",
+            "a",
+            "--ttl=0x10",
+            "-admin",
+            "-dns",
+            "x",
+            "--dns",
+            "y",
+            "word",
+            "-ttl",
+            "9",
+        ]);
+        let flags = flags.unwrap();
+        assert_eq!((flags.text("socketPath"), flags.number("ttl"), flags.is("admin")), ("a", 16, true));
+        assert_eq!(flags.texts("dns"), ["x", "y"]);
+        assert!(!parse(&["-admin=false"]).unwrap().is("admin"));
+        assert_eq!(parse(&["--", "-ttl", "1"]).unwrap().number("ttl"), 0);
+    }
+
+    #[test]
+    fn mistakes_have_gos_texts() {
+        // SC-213, SC-226
+        for (args, text) in [
+            (&["-x"][..], "flag provided but not defined: -x"),
+            (&["-ttl"], "flag needs an argument: -ttl"),
+            (&["-expiredFor", "5d"], "invalid value \"5d\" for flag -expiredFor: parse error"),
+            (&["-admin=x"], "invalid boolean value \"x\" for -admin: parse error"),
+            (&["-ttl", "x"], "invalid value \"x\" for flag -ttl: parse error"),
+            (&["-h"], "flag: help requested"),
+            (&["---x"], "bad flag syntax: ---x"),
+            (
+                &["-output", "yaml"],
+                "invalid value \"yaml\" for flag -output: bad formatter flag: unknown format option: \"yaml\"",
+            ),
+            (
+                &["-output", "json", "-output", "pretty"],
+                "invalid value \"pretty\" for flag -output: the output format has already been set to \"json\"",
+            ),
+        ] {
+            assert_eq!(parse(args).unwrap_err(), text);
+        }
+    }
+
+    #[test]
+    fn usage_is_laid_out_as_gos() {
+        // SC-210
+        let usage = set().usage();
+        assert!(
+            usage.starts_with(
+                "Usage of entry create:\n  -admin\n    \tAn admin\n  -dns value\n    \tA name\n"
+            ),
+            "{usage}"
+        );
+        assert!(usage.contains("  -expiredFor duration\n    \tHow long (default 1m0s)\n"), "{usage}");
+        assert!(
+            usage.contains("  -socketPath string\n    \tWhere the server is (default \"/tmp/x\")\n"),
+            "{usage}"
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_arguments_make_the_parser_panic(args: Vec<String>) {
+            let _ = set().parse(&args);
+        }
+    }
+}
