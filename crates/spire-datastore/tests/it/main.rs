@@ -12,3 +12,4 @@ mod lists;
 mod migrations;
 mod speed;
 mod support;
+mod upstream;

@@ -260,10 +260,12 @@ fn proc_self() -> (f64, f64) {
 #[ignore = "measures instead of testing; needs a release build"]
 async fn speed_of_index() {
     let count: usize = std::env::var("ENTRIES").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000);
+    // SPEED_DB keeps the database, so that a second run measures memory without that of writing it.
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("data.sqlite3").display().to_string();
+    let path =
+        std::env::var("SPEED_DB").unwrap_or_else(|_| dir.path().join("data.sqlite3").display().to_string());
     let clock = spire_runtime::SystemClock::shared();
-    {
+    if !std::path::Path::new(&path).exists() {
         let store = Datastore::open(DatastoreSettings::sqlite(path.clone()), clock.clone()).await.unwrap();
         store.create_agent(&agent("/spire/agent/a0", NOW + 1_000_000_000)).await.unwrap();
         let all: Vec<_> = (0..count)
