@@ -1,1 +1,16 @@
 //! spire-server: commands, configuration file to settings, list of built-ins, wiring.
+
+mod builtins;
+mod command;
+mod config_file;
+
+use spire_cli::{App, Env};
+use spire_runtime::build_info;
+
+pub use builtins::BUILT_INS;
+
+/// Runs what the arguments (without the program's name) ask for; returns the exit code.
+pub async fn main(args: &[String], env: &mut Env) -> i32 {
+    let app = App { name: "spire-server", version: build_info::VERSION, commands: command::all() };
+    app.run(args, env).await
+}

@@ -200,6 +200,14 @@ impl<'a> Fields<'a> {
         Object { items: items.collect() }
     }
 
+    /// The first block of this name alone, later ones are dropped: how `plugins` is read (SC-024).
+    pub fn first_block(&mut self, name: &str) -> Result<Option<Object>, DecodeError> {
+        let Some(first) = self.named(name).first().copied() else { return Ok(None) };
+        let mut fields = Self::default();
+        fields.follow(first, name)?;
+        Ok(Some(fields.to_object()))
+    }
+
     /// The raw value of a key; the last wins.
     pub fn value(&mut self, name: &str) -> Option<&'a Value> {
         self.scalar(name).filter(Entry::is_last_key).map(|entry| &entry.item.value)

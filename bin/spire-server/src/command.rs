@@ -1,0 +1,11 @@
+//! Every command, one file each.
+
+mod run;
+mod validate;
+
+use spire_cli::Command;
+
+/// All commands of the program.
+pub(crate) fn all() -> Vec<Command> {
+    vec![run::command(), validate::command()]
+}

@@ -1,0 +1,62 @@
+//! `experimental {}` (SC-090 to SC-104).
+
+use std::time::Duration;
+
+use spire_config::duration;
+
+use super::Loaded;
+use super::federation::deprecated;
+use super::raw::RawExperimental;
+
+pub(super) const CACHE_RELOAD: Duration = Duration::from_secs(5);
+pub(super) const FULL_CACHE_RELOAD: Duration = Duration::from_secs(24 * 3600);
+pub(super) const PRUNE_EVENTS: Duration = Duration::from_secs(12 * 3600);
+pub(super) const EVENT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+pub(super) fn resolve(raw: &RawExperimental, loaded: &mut Loaded) -> Result<(), String> {
+    if *raw != RawExperimental::default() {
+        tracing::warn!(
+            "Experimental features have been enabled. They may change between versions; read the notes on upgrading \
+             before you do."
+        );
+    }
+    let settings = &mut loaded.settings;
+    let interval = |text: &str, what: &str, target: &mut Duration| -> Result<(), String> {
+        if !text.is_empty() {
+            let value =
+                duration::parse(text).map_err(|error| format!("could not parse {what} interval: {error}"))?;
+            // Zero is not set (SC-030).
+            if value.0 != 0 {
+                *target = value.to_std();
+            }
+        }
+        Ok(())
+    };
+    interval(&raw.cache_reload_interval, "cache reload", &mut settings.cache_reload_interval)?;
+    interval(&raw.full_cache_reload_interval, "full cache reload", &mut settings.full_cache_reload_interval)?;
+    interval(&raw.prune_events_older_than, "prune events", &mut settings.prune_events_older_than)?;
+    if !raw.sql_transaction_timeout.is_empty() {
+        deprecated(
+            "experimental.sql_transaction_timeout is deprecated, use experimental.event_timeout instead",
+        );
+    }
+    interval(&raw.sql_transaction_timeout, "SQL transaction timeout", &mut settings.event_timeout)?;
+    interval(&raw.event_timeout, "event timeout", &mut settings.event_timeout)?;
+    if raw.events_based_cache {
+        tracing::info!("Using events based cache");
+    }
+    if settings.full_cache_reload_interval <= settings.cache_reload_interval {
+        loaded.refused =
+            Some("full cache reload interval must be greater than cache reload interval".to_owned());
+    }
+    if raw.has_policy_engine {
+        loaded.not_built.push("experimental.auth_opa_policy_engine".to_owned());
+    }
+    for flag in &raw.feature_flags {
+        tracing::warn!("Developer feature flag {flag:?} has been enabled");
+        if flag == "wit-svid" {
+            loaded.not_built.push("experimental.feature_flags \"wit-svid\"".to_owned());
+        }
+    }
+    Ok(())
+}
