@@ -16,6 +16,8 @@ pub struct Env {
     pub variable: Lookup,
     /// Takes the place of the default socket path, for programs that embed the commands.
     pub socket_path: Option<String>,
+    /// The same for the second socket of a program that has two, the agent's admin socket.
+    pub admin_socket_path: Option<String>,
 }
 
 impl std::fmt::Debug for Env {
@@ -32,6 +34,7 @@ impl Env {
             stderr: Box::new(std::io::stderr()),
             variable: Box::new(|name| std::env::var(name).ok()),
             socket_path: None,
+            admin_socket_path: None,
         }
     }
 
@@ -283,19 +286,20 @@ impl App {
 
     /// The usage of a command, and of every command directly below it.
     fn help(&self, path: &str) -> String {
-        let usage = |command: &Command| {
+        let flags_of = |command: &Command| {
             let mut flags = FlagSet::new(command.usage_name);
             (command.flags)(&mut flags);
-            flags.usage()
+            flags
         };
+        let usage = |command: &Command| flags_of(command).usage();
         let mut out = String::new();
-        let own = self.command(path).map(usage);
-        out.extend(own.clone());
+        let own = self.command(path).map(flags_of);
+        out.extend(own.as_ref().map(FlagSet::usage));
         let listing = self.listing(path);
         for (name, _) in self.children(path) {
             out.extend(self.command(&format!("{path} {name}")).map(usage));
         }
-        out.push_str(if own.is_some() { "flag: help requested" } else { GROUP_HELP });
+        out.push_str(own.as_ref().map_or(GROUP_HELP, FlagSet::help_ending));
         if !listing.is_empty() {
             out.push_str("\n\nSubcommands:\n");
             out.push_str(listing.trim_end_matches('\n'));

@@ -21,11 +21,15 @@ enum Value {
     Int(i64),
     Bool(bool),
     Duration(GoDuration),
+    /// A duration whose mistakes are told in the parser's own words (AG-168).
+    PlainDuration(GoDuration),
     /// Each use adds one.
     List(Vec<String>),
     /// One list in a single text, a repeat replaces (AG-175).
     CommaList(Vec<String>),
     Output(Option<Format>),
+    /// Another name of an output flag.
+    AliasOf(&'static str),
 }
 
 #[derive(Debug, Clone)]
@@ -41,12 +45,22 @@ struct Flag {
 pub struct FlagSet {
     name: &'static str,
     flags: Vec<Flag>,
+    help_ending: &'static str,
 }
 
 impl FlagSet {
     /// `name` stands in `Usage of <name>:`.
     pub fn new(name: &'static str) -> Self {
-        Self { name, flags: Vec::new() }
+        Self { name, flags: Vec::new(), help_ending: "flag: help requested" }
+    }
+
+    /// Leaves out the line that ends most help texts; some commands have none (AG-154).
+    pub fn without_help_ending(&mut self) {
+        self.help_ending = "";
+    }
+
+    pub(crate) fn help_ending(&self) -> &'static str {
+        self.help_ending
     }
 
     fn add(&mut self, name: &'static str, usage: &'static str, value: Value) {
@@ -69,6 +83,11 @@ impl FlagSet {
         self.add(name, usage, Value::Duration(default));
     }
 
+    /// A duration of the type word `value`, with the parser's own words for mistakes (AG-168).
+    pub fn plain_duration(&mut self, name: &'static str, default: GoDuration, usage: &'static str) {
+        self.add(name, usage, Value::PlainDuration(default));
+    }
+
     /// A flag that may be given several times.
     pub fn list(&mut self, name: &'static str, usage: &'static str) {
         self.add(name, usage, Value::List(Vec::new()));
@@ -81,6 +100,11 @@ impl FlagSet {
     /// `-output pretty|json` (SC-226, AG-159).
     pub fn output(&mut self, name: &'static str) {
         self.add(name, "Desired output format (pretty, json); default: pretty.", Value::Output(None));
+    }
+
+    /// Another name of the output flag `of`; both set one value (AG-175).
+    pub fn output_alias(&mut self, name: &'static str, usage: &'static str, of: &'static str) {
+        self.add(name, usage, Value::AliasOf(of));
     }
 
     fn find(&self, name: &str) -> Option<&Flag> {
@@ -107,7 +131,7 @@ impl FlagSet {
 
     pub fn time(&self, name: &str) -> GoDuration {
         match self.find(name).map(|flag| &flag.value) {
-            Some(Value::Duration(duration)) => *duration,
+            Some(Value::Duration(duration) | Value::PlainDuration(duration)) => *duration,
             _ => GoDuration::default(),
         }
     }
@@ -188,15 +212,24 @@ impl FlagSet {
     }
 
     fn set(&mut self, index: usize, text: &str) -> Result<(), FlagError> {
-        let flag = &mut self.flags[index];
+        let name = self.flags[index].name;
         let bad = |reason: &str| {
-            FlagError::Bad(format!("invalid value {} for flag -{}: {reason}", quote(text), flag.name))
+            FlagError::Bad(format!("invalid value {} for flag -{name}: {reason}", quote(text)))
         };
+        self.flags[index].set = true;
+        let target = match self.flags[index].value {
+            Value::AliasOf(of) => self.flags.iter().position(|flag| flag.name == of).unwrap_or(index),
+            _ => index,
+        };
+        let flag = &mut self.flags[target];
         match &mut flag.value {
             Value::String(value) => text.clone_into(value),
-            Value::Bool(_) => {}
+            Value::Bool(_) | Value::AliasOf(_) => {}
             Value::Int(value) => *value = integer(text).map_err(bad)?,
             Value::Duration(value) => *value = duration::parse(text).map_err(|_| bad("parse error"))?,
+            Value::PlainDuration(value) => {
+                *value = duration::parse(text).map_err(|error| bad(&error.to_string()))?;
+            }
             Value::List(list) => list.push(text.to_owned()),
             Value::CommaList(list) => *list = text.split(',').map(str::to_owned).collect(),
             Value::Output(chosen) => {
@@ -212,7 +245,6 @@ impl FlagSet {
                 }
             }
         }
-        flag.set = true;
         Ok(())
     }
 
@@ -227,7 +259,10 @@ impl FlagSet {
                 Value::Int(number) => ("int", (*number != 0).then(|| number.to_string())),
                 Value::Bool(value) => ("", value.then(|| "true".to_owned())),
                 Value::Duration(value) => ("duration", (value.0 != 0).then(|| value.to_string())),
-                Value::List(_) | Value::CommaList(_) | Value::Output(_) => ("value", None),
+                Value::PlainDuration(value) => ("value", (value.0 != 0).then(|| value.to_string())),
+                Value::List(_) | Value::CommaList(_) | Value::Output(_) | Value::AliasOf(_) => {
+                    ("value", None)
+                }
             };
             let _ = write!(out, "  -{}", flag.name);
             if !word.is_empty() {
@@ -353,6 +388,31 @@ mod tests {
             usage.contains("  -socketPath string\n    \tWhere the server is (default \"/tmp/x\")\n"),
             "{usage}"
         );
+    }
+
+    #[test]
+    fn an_alias_sets_the_flag_it_stands_for() {
+        // AG-175
+        let mut flags = set();
+        flags.output_alias("format", "deprecated; use -output", "output");
+        let args = ["-format", "json", "-output", "pretty"].map(str::to_owned);
+        assert_eq!(
+            flags.parse(&args).unwrap_err().to_string(),
+            "invalid value \"pretty\" for flag -output: the output format has already been set to \"json\""
+        );
+        assert_eq!(flags.format(), Format::Json);
+    }
+
+    #[test]
+    fn a_plain_duration_is_a_value_and_explains_its_mistakes() {
+        // AG-157, AG-168
+        let mut flags = FlagSet::new("fetch x509");
+        flags.plain_duration("timeout", GoDuration::from_secs(5), "Time to wait for a response");
+        assert!(
+            flags.usage().ends_with("  -timeout value\n    \tTime to wait for a response (default 5s)\n")
+        );
+        let error = flags.parse(&["-timeout=5".to_owned()]).unwrap_err().to_string();
+        assert_eq!(error, "invalid value \"5\" for flag -timeout: time: missing unit in duration \"5\"");
     }
 
     proptest::proptest! {

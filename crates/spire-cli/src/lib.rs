@@ -10,5 +10,5 @@ pub mod socket;
 
 pub use app::{App, Command, Context, Env, ErrorStyle, Failure, Outcome};
 pub use flags::{FlagError, FlagSet};
-pub use json::{Messages, escape_html, plain_json};
+pub use json::{Messages, escape_html, plain_json, sorted_json};
 pub use output::Format;

@@ -80,7 +80,8 @@ impl<'a> Fields<'a> {
     pub fn string(&mut self, name: &str) -> Result<Option<String>, DecodeError> {
         let Some(entry) = self.scalar(name) else { return Ok(None) };
         match (&entry.item.value, entry.is_last_key()) {
-            (Value::String(text, _) | Value::Number(text, _), true) => Ok(Some(text.clone())),
+            (Value::String(text, _), true) => Ok(Some(text.clone())),
+            (Value::Number(text, _), true) if !is_float(text) => Ok(Some(text.clone())),
             _ => Err(wrong(&entry, name, "string")),
         }
     }
@@ -103,6 +104,21 @@ impl<'a> Fields<'a> {
             (Value::Bool(value, _), true) => Ok(Some(*value)),
             _ => Err(wrong(&entry, name, "bool")),
         }
+    }
+
+    /// A string that is empty when it is not set: upstream tells the two apart for few keys only (SC-030).
+    pub fn text(&mut self, name: &str) -> Result<String, DecodeError> {
+        Ok(self.string(name)?.unwrap_or_default())
+    }
+
+    /// A number that is 0 when it is not set.
+    pub fn number(&mut self, name: &str) -> Result<i64, DecodeError> {
+        Ok(self.int(name)?.unwrap_or_default())
+    }
+
+    /// A switch that is off when it is not set.
+    pub fn flag(&mut self, name: &str) -> Result<bool, DecodeError> {
+        Ok(self.bool(name)?.unwrap_or_default())
     }
 
     /// Lists of strings; repeated lists are appended.
@@ -241,6 +257,12 @@ fn wrong(entry: &Entry<'_>, name: &str, wanted: &str) -> DecodeError {
         position: entry.item.value.position(),
         message: format!("{name}: expected a {wanted}, got a {found}"),
     }
+}
+
+/// Whether a number has a fraction or an exponent.
+fn is_float(number: &str) -> bool {
+    let digits = number.trim_start_matches('-');
+    !digits.starts_with("0x") && !digits.starts_with("0X") && digits.contains(['.', 'e', 'E'])
 }
 
 /// Go's `strconv.ParseInt` with base 0.

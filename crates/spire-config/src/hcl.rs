@@ -27,6 +27,9 @@ pub enum ParseError {
     Hcl(Position, String),
     #[error("{0}: {1}")]
     Json(Position, String),
+    /// JSON whose words stand in the wrong order; upstream does not say where.
+    #[error("expected: {wanted} got: {found}")]
+    JsonOrder { wanted: &'static str, found: &'static str },
 }
 
 /// One name of an item: `plugins`, or the label in `KeyManager "disk"`.

@@ -4,11 +4,14 @@
 mod decode;
 pub mod duration;
 pub mod env_expansion;
+pub mod feature_flags;
 mod file;
 mod hcl;
 mod plugins;
+mod telemetry;
 
 pub use decode::{DecodeError, Fields, UnknownKeys};
 pub use file::{FileError, read_file};
 pub use hcl::{Item, Key, Object, ParseError, Position, Value, parse};
 pub use plugins::{PluginConfig, PluginConfigError, PluginData, plugins};
+pub use telemetry::telemetry_sinks;

@@ -52,12 +52,17 @@ impl Reader<'_> {
                 self.advance();
                 Ok(())
             }
-            Some(c) => {
-                // Upstream names the place behind the character.
-                self.advance();
-                Err(self.error(format!("illegal char: {c}")))
-            }
+            Some(c) => Err(self.unexpected(c, wanted)),
             None => Err(self.error(format!("expected {wanted:?}, got: EOF"))),
+        }
+    }
+
+    /// Upstream tells characters that begin nothing from words in the wrong place.
+    fn unexpected(&self, c: char, wanted: char) -> ParseError {
+        match (word_at(self.rest), word_at(wanted.encode_utf8(&mut [0; 4]))) {
+            (Some(found), Some(wanted)) => ParseError::JsonOrder { wanted, found },
+            _ if c.is_alphanumeric() => self.error("illegal char"),
+            _ => self.error(format!("illegal char: {c}")),
         }
     }
 
@@ -86,7 +91,8 @@ impl Reader<'_> {
                 Some(',') => {
                     self.advance();
                 }
-                Some('}') => {}
+                // A forgotten comma is forgiven (SC-026).
+                Some('}' | '"') => {}
                 _ => self.expect('}')?,
             }
         }
@@ -103,10 +109,7 @@ impl Reader<'_> {
             Some('"') => Ok(Value::String(self.string()?, at)),
             Some('-' | '0'..='9') => self.number(),
             Some(c) if c.is_ascii_alphabetic() => self.word(),
-            Some(c) => {
-                self.advance();
-                Err(self.error(format!("illegal char: {c}")))
-            }
+            Some(c) => Err(self.error(format!("illegal char: {c}"))),
             None => Err(self.error("unexpected end of file")),
         }
     }
@@ -218,6 +221,23 @@ impl Reader<'_> {
         }
         Ok(value)
     }
+}
+
+/// What kind of word begins here, by upstream's name.
+fn word_at(text: &str) -> Option<&'static str> {
+    Some(match text.chars().next()? {
+        '{' => "LBRACE",
+        '}' => "RBRACE",
+        '[' => "LBRACK",
+        ']' => "RBRACK",
+        ',' => "COMMA",
+        ':' => "COLON",
+        '"' => "STRING",
+        '-' | '0'..='9' => "NUMBER",
+        _ if text.starts_with("true") || text.starts_with("false") => "BOOL",
+        _ if text.starts_with("null") => "NULL",
+        _ => return None,
+    })
 }
 
 /// A list of objects is the block repeated.

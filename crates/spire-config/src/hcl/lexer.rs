@@ -167,9 +167,11 @@ impl<'a> Lexer<'a> {
                 self.advance();
                 continue;
             }
+            if depth == 0 && self.peek() == Some('\n') {
+                return Err(self.error("literal not terminated"));
+            }
             match self.advance() {
                 None => return Err(self.error("literal not terminated")),
-                Some('\n') if depth == 0 => return Err(self.error("literal not terminated")),
                 Some('"') if depth == 0 => return Ok(out),
                 Some('\\') if depth == 0 => out.push(self.escape()?),
                 Some(c) => {

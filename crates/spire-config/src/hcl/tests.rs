@@ -38,8 +38,9 @@ fn errors_name_the_line() {
         ("a = \"x", "At 1:"),
         ("a = 1\nb = [1 2]", "At 2:"),
         ("a {\n b = 1\n", "At 3:"),
-        ("{ // no\n}", "1:4: illegal char: /"),
+        ("{ // no\n}", "1:3: illegal char: /"),
         ("\n a = = 1", "At 2:"),
+        ("a = 1\nb = \"x\n\"", "At 2:"),
     ] {
         let error = parse(text).unwrap_err().to_string();
         assert!(error.starts_with(start), "{text:?}: {error}");
