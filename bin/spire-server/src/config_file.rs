@@ -176,8 +176,8 @@ fn resolve(file: RawFile, log: LogHandle) -> Result<Loaded, String> {
     if trust_domain.as_str().len() > 255 {
         tracing::warn!(
             trust_domain = trust_domain.as_str(),
-            "Configured trust domain name should be less than 255 characters to be SPIFFE compliant; longer names \
-             may not work with other implementations"
+            "Configured trust domain name should be less than 255 characters to be SPIFFE compliant; a longer trust \
+             domain name may impact interoperability"
         );
     }
     let mut loaded = Loaded {

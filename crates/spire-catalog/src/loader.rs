@@ -80,6 +80,17 @@ pub(crate) fn log_unloaded(kind: &str, name: &str) {
     );
 }
 
+/// What is wrong with a plugin that is a program; a checksum can be judged without running it (SC-137).
+fn external(checksum: &str) -> String {
+    match (checksum.len(), checksum.bytes().all(|b| b.is_ascii_hexdigit()) && checksum.len() % 2 == 0) {
+        (0 | 64, true) => {
+            "failed to launch plugin: external plugins (plugin_cmd) are not built in this version".to_owned()
+        }
+        (_, false) => "checksum is not a valid hex string".to_owned(),
+        (length, true) => format!("expected checksum of length 64; got {length}"),
+    }
+}
+
 /// The built-in of that name, or why there is none.
 pub(crate) fn find<T: ?Sized>(
     config: &PluginConfig,
@@ -87,7 +98,7 @@ pub(crate) fn find<T: ?Sized>(
 ) -> Result<BuiltIn<T>, CatalogError> {
     let load = |reason: String| CatalogError::Load { name: config.name.clone(), reason };
     if !config.command.is_empty() {
-        return Err(load("external plugins (plugin_cmd) are not built in this version".to_owned()));
+        return Err(load(external(&config.checksum)));
     }
     let found = built_ins.iter().find(|built_in| built_in.name == config.name);
     found.copied().ok_or_else(|| load(missing(&config.kind, &config.name)))

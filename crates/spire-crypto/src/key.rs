@@ -73,6 +73,8 @@ pub enum KeyError {
 /// How a signature is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SignatureScheme {
+    /// Verified, because old requests for certificates still carry it; nothing is signed with it.
+    RsaPkcs1Sha1,
     RsaPkcs1Sha256,
     RsaPkcs1Sha384,
     RsaPkcs1Sha512,
@@ -154,6 +156,9 @@ impl PublicKey {
     pub fn verify(&self, scheme: SignatureScheme, message: &[u8], signature: &[u8]) -> Result<(), KeyError> {
         use SignatureScheme as S;
         let algorithm: &'static dyn signature::VerificationAlgorithm = match (self.algorithm, scheme) {
+            (KeyAlgorithm::Rsa { .. }, S::RsaPkcs1Sha1) => {
+                &signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY
+            }
             (KeyAlgorithm::Rsa { .. }, S::RsaPkcs1Sha256) => {
                 &signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY
             }
@@ -384,7 +389,7 @@ impl SignatureScheme {
             Self::EcdsaSha384 => (rfc5912::ECDSA_WITH_SHA_384, None),
             Self::EcdsaSha512 => (rfc5912::ECDSA_WITH_SHA_512, None),
             Self::Ed25519 => (rfc8410::ID_ED_25519, None),
-            Self::RsaPssSha256 | Self::RsaPssSha384 | Self::RsaPssSha512 => {
+            Self::RsaPkcs1Sha1 | Self::RsaPssSha256 | Self::RsaPssSha384 | Self::RsaPssSha512 => {
                 return Err(KeyError::SchemeMismatch);
             }
         };

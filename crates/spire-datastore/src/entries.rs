@@ -35,3 +35,9 @@ pub struct CreatedEntry {
     /// A similar entry was there already; it is what `entry` shows and nothing was written (SA-347).
     pub existing: bool,
 }
+
+/// What was just written is answered as the unique indexes hold it; what is read later comes in the order of the rows.
+fn in_index_order(entry: &mut spire_types::Entry) {
+    entry.selectors.sort_unstable_by(|a, b| (a.kind(), a.value()).cmp(&(b.kind(), b.value())));
+    entry.dns_names.sort_unstable();
+}

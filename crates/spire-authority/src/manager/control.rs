@@ -151,10 +151,13 @@ impl AuthorityManager {
             }
             _ => {}
         }
-        let bundle = self.datastore.fetch_bundle(&self.settings().trust_domain).await?;
-        let known = bundle.is_some_and(|bundle| bundle.jwt_authorities.iter().any(|key| key.key_id == id));
-        if !known {
-            return Err(ControlError::UnknownJwt);
+        if id != state.jwt.next.authority_id {
+            let bundle = self.datastore.fetch_bundle(&self.settings().trust_domain).await?;
+            let known =
+                bundle.is_some_and(|bundle| bundle.jwt_authorities.iter().any(|key| key.key_id == id));
+            if !known {
+                return Err(ControlError::UnknownJwt);
+            }
         }
         self.datastore.revoke_jwt_authority(&self.settings().trust_domain, id).await?;
         self.bundle_changed.nudge();

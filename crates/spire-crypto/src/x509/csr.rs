@@ -1,12 +1,12 @@
 use const_oid::db::{rfc5280, rfc5912};
-use der::asn1::{AnyRef, BitStringRef};
-use der::{Decode, Encode, Reader, Sequence, SliceReader, Tag};
+use der::asn1::{AnyRef, BitStringRef, ContextSpecific};
+use der::{Decode, Encode, Reader, Sequence, SliceReader, Tag, TagNumber};
 
 use super::certificate::{X509Error, alternative_names, scheme};
 use super::name::DistinguishedName;
 use super::template::{san_extension, tlv};
-use crate::key::{PrivateKey, PublicKey};
-use crate::signer::default_scheme;
+use crate::key::{PrivateKey, PublicKey, SignatureScheme};
+use crate::signer::{Signer, default_scheme};
 
 /// A certificate signing request (RFC 2986).
 #[derive(Debug, Clone)]
@@ -23,6 +23,32 @@ struct Outer<'a> {
     info: AnyRef<'a>,
     algorithm: spki::AlgorithmIdentifierRef<'a>,
     signature: BitStringRef<'a>,
+}
+
+/// What requests may be signed with; certificates may not all of it.
+fn stated_scheme(algorithm: &spki::AlgorithmIdentifierRef<'_>) -> Result<SignatureScheme, X509Error> {
+    match algorithm.oid {
+        rfc5912::SHA_1_WITH_RSA_ENCRYPTION => Ok(SignatureScheme::RsaPkcs1Sha1),
+        rfc5912::ID_RSASSA_PSS => pss_scheme(algorithm),
+        oid => scheme(oid),
+    }
+}
+
+/// The digest stands in the parameters (RFC 4055, section 3.1).
+fn pss_scheme(algorithm: &spki::AlgorithmIdentifierRef<'_>) -> Result<SignatureScheme, X509Error> {
+    let unsupported = || X509Error::UnsupportedSignature(algorithm.oid.to_string());
+    let parameters = algorithm.parameters.ok_or_else(unsupported)?;
+    let mut reader = SliceReader::new(parameters.value())?;
+    let digest = ContextSpecific::<spki::AlgorithmIdentifierRef<'_>>::decode(&mut reader)?;
+    if digest.tag_number != TagNumber(0) {
+        return Err(unsupported());
+    }
+    match digest.value.oid {
+        rfc5912::ID_SHA_256 => Ok(SignatureScheme::RsaPssSha256),
+        rfc5912::ID_SHA_384 => Ok(SignatureScheme::RsaPssSha384),
+        rfc5912::ID_SHA_512 => Ok(SignatureScheme::RsaPssSha512),
+        _ => Err(unsupported()),
+    }
 }
 
 impl CertificateRequest {
@@ -53,7 +79,7 @@ impl CertificateRequest {
             .signature
             .as_bytes()
             .ok_or_else(|| X509Error::Malformed("signature is not a whole number of bytes".to_owned()))?;
-        self.public_key.verify(scheme(outer.algorithm.oid)?, info, signature)?;
+        self.public_key.verify(stated_scheme(&outer.algorithm)?, info, signature)?;
         Ok(())
     }
 
@@ -80,25 +106,51 @@ impl CertificateRequest {
         dns_sans: &[String],
         key: &PrivateKey,
     ) -> Result<Vec<u8>, X509Error> {
-        let mut info = Vec::with_capacity(256);
-        0u8.encode_to_vec(&mut info)?;
-        info.extend_from_slice(subject.der());
-        info.extend_from_slice(key.public_key().pkix());
-        let mut attributes = Vec::new();
-        if !uri_sans.is_empty() || !dns_sans.is_empty() {
-            let extensions = tlv(Tag::Sequence, &san_extension(dns_sans, uri_sans, subject.is_empty())?)?;
-            let mut attribute = rfc5912::ID_EXTENSION_REQ.to_der()?;
-            attribute.extend(tlv(Tag::Set, &extensions)?);
-            attributes = tlv(Tag::Sequence, &attribute)?;
-        }
-        let number = der::TagNumber(0);
-        info.extend(tlv(Tag::ContextSpecific { constructed: true, number }, &attributes)?);
-        let info = tlv(Tag::Sequence, &info)?;
-        let scheme = default_scheme(key.public_key())
-            .ok_or_else(|| X509Error::Encode("the key cannot sign requests".to_owned()))?;
+        let info = request_info(subject, uri_sans, dns_sans, key.public_key())?;
+        let scheme = signing_scheme(key.public_key())?;
         let signature = key.sign(scheme, &info)?;
         super::template::signed(&info, scheme, &signature)
     }
+
+    /// [`create`](Self::create) for a key that may live elsewhere.
+    pub async fn create_for(
+        subject: &DistinguishedName,
+        uri_sans: &[String],
+        dns_sans: &[String],
+        key: &dyn Signer,
+    ) -> Result<Vec<u8>, X509Error> {
+        let info = request_info(subject, uri_sans, dns_sans, key.public_key())?;
+        let scheme = signing_scheme(key.public_key())?;
+        let signature = key.sign(scheme, &info).await?;
+        super::template::signed(&info, scheme, &signature)
+    }
+}
+
+fn signing_scheme(key: &PublicKey) -> Result<SignatureScheme, X509Error> {
+    default_scheme(key).ok_or_else(|| X509Error::Encode("the key cannot sign requests".to_owned()))
+}
+
+/// What is signed of a request (RFC 2986 section 4.1).
+fn request_info(
+    subject: &DistinguishedName,
+    uri_sans: &[String],
+    dns_sans: &[String],
+    key: &PublicKey,
+) -> Result<Vec<u8>, X509Error> {
+    let mut info = Vec::with_capacity(256);
+    0u8.encode_to_vec(&mut info)?;
+    info.extend_from_slice(subject.der());
+    info.extend_from_slice(key.pkix());
+    let mut attributes = Vec::new();
+    if !uri_sans.is_empty() || !dns_sans.is_empty() {
+        let extensions = tlv(Tag::Sequence, &san_extension(dns_sans, uri_sans, subject.is_empty())?)?;
+        let mut attribute = rfc5912::ID_EXTENSION_REQ.to_der()?;
+        attribute.extend(tlv(Tag::Set, &extensions)?);
+        attributes = tlv(Tag::Sequence, &attribute)?;
+    }
+    let number = der::TagNumber(0);
+    info.extend(tlv(Tag::ContextSpecific { constructed: true, number }, &attributes)?);
+    tlv(Tag::Sequence, &info)
 }
 
 type Names = (Vec<String>, Vec<String>);

@@ -15,8 +15,8 @@ pub enum DnsNameError {
     TrailingDot,
     #[error("idna error\nidna: invalid label {0:?}")]
     Label(String),
-    #[error("DNS name contains a wildcard that covers another non-wildcard name")]
-    Overlap,
+    #[error("name {0:?} overlaps with an existing wildcard name in the list: wildcard overlap")]
+    Overlap(String),
 }
 
 /// Checks one name. Space around it is ignored here and stays in the name.
@@ -63,12 +63,15 @@ fn is_label(label: &str) -> bool {
 
 /// The first plain name that a wildcard of the same list covers (SA-075).
 pub fn wildcard_overlap(names: &[String]) -> Result<(), DnsNameError> {
-    let covered = |name: &String| {
+    let covered = |name: &&String| {
         name.split_once('.').is_some_and(|(first, rest)| {
             first != "*" && names.iter().any(|other| other.strip_prefix("*.") == Some(rest))
         })
     };
-    if names.iter().any(covered) { Err(DnsNameError::Overlap) } else { Ok(()) }
+    match names.iter().find(|name| covered(name)) {
+        Some(name) => Err(DnsNameError::Overlap(name.clone())),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -42,12 +42,12 @@ impl Subject {
         let one = |value: &String| if value.is_empty() { vec![] } else { vec![value.clone()] };
         let groups = [
             (rfc4519::COUNTRY_NAME, self.country.clone()),
-            (rfc4519::ORGANIZATION_NAME, self.organization.clone()),
-            (rfc4519::ORGANIZATIONAL_UNIT_NAME, self.organizational_unit.clone()),
-            (rfc4519::LOCALITY_NAME, self.locality.clone()),
             (rfc4519::ST, self.province.clone()),
+            (rfc4519::LOCALITY_NAME, self.locality.clone()),
             (rfc4519::STREET, self.street_address.clone()),
             (rfc4519::POSTAL_CODE, self.postal_code.clone()),
+            (rfc4519::ORGANIZATION_NAME, self.organization.clone()),
+            (rfc4519::ORGANIZATIONAL_UNIT_NAME, self.organizational_unit.clone()),
             (rfc4519::COMMON_NAME, one(&self.common_name)),
             (rfc4519::SERIAL_NUMBER, one(&self.serial_number)),
         ];
@@ -125,6 +125,11 @@ impl DistinguishedName {
             list.push(value);
         }
         subject
+    }
+
+    /// Dotted OID and value of every attribute that is a string, in the order of the encoding.
+    pub fn typed_values(&self) -> Vec<(String, String)> {
+        self.attributes().into_iter().map(|(oid, value)| (oid.to_string(), value)).collect()
     }
 
     fn attributes(&self) -> Vec<(ObjectIdentifier, String)> {

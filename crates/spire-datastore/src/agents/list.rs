@@ -20,10 +20,10 @@ impl Datastore {
     /// Agents in row order, and the token of the next page (SA-019).
     pub async fn list_agents(&self, request: &ListAgents) -> Result<(Vec<AttestedAgent>, String)> {
         let mut cut = match &request.page {
-            Some(page) if page.size == 0 => page::cut(Some(page), TokenError::Wrapped)?,
+            Some(page) if page.size == 0 => page::cut(Some(page), TokenError::Plain)?,
             page => {
                 check(request)?;
-                page::cut(page.as_ref(), TokenError::Wrapped)?
+                page::cut(page.as_ref(), TokenError::Plain)?
             }
         };
         let mut tx = self.begin_read().await?;

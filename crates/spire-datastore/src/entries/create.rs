@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use spire_types::{Entry, Selector, TrustDomain};
 use uuid::Uuid;
 
-use super::{CreatedEntry, attributes, load, validate};
+use super::{CreatedEntry, attributes, in_index_order, load, validate};
 use crate::changes::Change;
 use crate::sql::Query;
 use crate::store::Datastore;
@@ -265,7 +265,10 @@ impl Plan {
                 Some(at) => self.new.get(*at),
                 None => known.similar.get(&index),
             };
-            let entry = entry.cloned().ok_or_else(DatastoreError::record_not_found)?;
+            let mut entry = entry.cloned().ok_or_else(DatastoreError::record_not_found)?;
+            if !existing {
+                in_index_order(&mut entry);
+            }
             Ok(CreatedEntry { entry, existing: *existing })
         };
         self.places.iter().enumerate().map(outcome).collect()

@@ -4,7 +4,7 @@ use spire_types::{Entry, EntryMask, TrustDomain};
 
 use super::create::child_rows;
 use super::load;
-use super::{attributes, validate};
+use super::{attributes, in_index_order, validate};
 use crate::Result;
 use crate::changes::Change;
 use crate::error::{Code, DatastoreError};
@@ -61,6 +61,7 @@ async fn update(tx: &mut Tx, entry: &Entry, mask: &EntryMask) -> Result<Entry> {
     query.add(tx.stamp()).add(tx.stamp()).add(new.id.as_str());
     tx.defer(query).await?;
     tx.changed(Change::Entry(new.id.as_str().into()));
+    in_index_order(&mut new);
     Ok(new)
 }
 

@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use spire_crypto::x509::Roots;
 
 use crate::PluginError;
 
@@ -13,11 +14,14 @@ pub trait NodeAttestor: Send + Sync + std::fmt::Debug {
     ) -> Result<AgentAttributes, PluginError>;
 }
 
-/// The other end is the agent that wants to be attested.
+/// The other end is the agent that wants to be attested; the host answers for the server.
 #[async_trait]
 pub trait Conversation: Send {
     /// Sends a challenge and waits for the answer.
     async fn challenge(&mut self, challenge: Vec<u8>) -> Result<Vec<u8>, PluginError>;
+
+    /// The X.509 authorities of the server's own trust domain, as they are now; `None` if there are none.
+    fn own_authorities(&self) -> Option<Roots>;
 }
 
 /// What attestation found out.

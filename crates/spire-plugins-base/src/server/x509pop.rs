@@ -31,17 +31,32 @@ pub const X509POP: BuiltIn<dyn NodeAttestor> = BuiltIn {
 };
 
 const NAME: &str = "x509pop";
+/// NA-053
+const TEMPLATE: &str = "/{{ .PluginName }}/{{ .Fingerprint }}";
+const OWN_TEMPLATE: &str = "/{{ .PluginName }}/{{ .SVIDPathTrimmed }}";
+/// NA-051
+const DEFAULT_PREFIX: &str = "/spire-exchange/";
 
 #[derive(Debug)]
 struct Settings {
-    roots: Roots,
+    trust: Trust,
     template: PathTemplate,
     max_intermediates: usize,
     max_rsa_key_bits: usize,
 }
 
+/// Who must have issued a node's certificate (NA-050).
+#[derive(Debug)]
+enum Trust {
+    /// `external_pki`
+    Configured(Roots),
+    /// `spiffe`: the server's own trust domain; the path of the SVID starts with this.
+    Own { prefix: String },
+}
+
 struct Raw {
     mode: Option<String>,
+    prefix: Option<String>,
     bundle_path: String,
     bundle_paths: Vec<String>,
     template: Option<String>,
@@ -55,6 +70,7 @@ impl Settings {
         let raw = decode(data, |fields| {
             Ok(Raw {
                 mode: fields.string("mode")?,
+                prefix: fields.string("spiffe_prefix")?,
                 bundle_path: fields.string("ca_bundle_path")?.unwrap_or_default(),
                 bundle_paths: fields.strings("ca_bundle_paths")?,
                 template: fields.string("agent_path_template")?.filter(|text| !text.is_empty()),
@@ -69,18 +85,24 @@ impl Settings {
 
     fn resolve(raw: Raw) -> Result<Self, Vec<PluginError>> {
         let mut problems = Vec::new();
-        match raw.mode.as_deref() {
-            None | Some("" | "external_pki") => {}
-            Some("spiffe") => {
-                problems.push(PluginError::invalid("mode \"spiffe\" is not built in this version"))
+        let own = match raw.mode.as_deref() {
+            None | Some("" | "external_pki") => false,
+            Some("spiffe") => true,
+            Some(_) => {
+                problems.push(PluginError::invalid("mode can only be either spiffe or external_pki"));
+                false
             }
-            Some(_) => problems.push(PluginError::invalid("mode can only be either spiffe or external_pki")),
-        }
+        };
         if raw.verify_client_ip {
             problems.push(PluginError::invalid("verify_client_ip is not built in this version"));
         }
-        let roots = if problems.is_empty() { roots(&raw, &mut problems) } else { None };
-        let text = raw.template.as_deref().unwrap_or("/{{ .PluginName }}/{{ .Fingerprint }}");
+        let trust = match (problems.is_empty(), own) {
+            (false, _) => None,
+            (true, true) => own_trust(&raw, &mut problems),
+            (true, false) => roots(&raw, &mut problems).map(Trust::Configured),
+        };
+        let default = if own { OWN_TEMPLATE } else { TEMPLATE };
+        let text = raw.template.as_deref().unwrap_or(default);
         let template = PathTemplate::parse(text);
         if template.is_none() {
             problems.push(PluginError::invalid(format!("failed to parse agent svid template: {text:?}")));
@@ -89,10 +111,10 @@ impl Settings {
             positive(raw.max_intermediates, 4, "max_intermediates", &mut problems),
             positive(raw.max_rsa_key_size, 8192, "max_rsa_key_size", &mut problems),
         ];
-        match (roots, template, problems.is_empty()) {
-            (Some(roots), Some(template), true) => {
+        match (trust, template, problems.is_empty()) {
+            (Some(trust), Some(template), true) => {
                 let [max_intermediates, max_rsa_key_bits] = limits;
-                Ok(Self { roots, template, max_intermediates, max_rsa_key_bits })
+                Ok(Self { trust, template, max_intermediates, max_rsa_key_bits })
             }
             _ => Err(problems),
         }
@@ -108,6 +130,20 @@ fn positive(value: Option<i64>, default: usize, name: &str, problems: &mut Vec<P
             default
         }
     }
+}
+
+/// NA-051, NA-052
+fn own_trust(raw: &Raw, problems: &mut Vec<PluginError>) -> Option<Trust> {
+    if !raw.bundle_path.is_empty() || !raw.bundle_paths.is_empty() {
+        let text = "you can not use ca_bundle_path or ca_bundle_paths in spiffe mode";
+        problems.push(PluginError::invalid(text));
+        return None;
+    }
+    let mut prefix = raw.prefix.clone().unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
+    if !prefix.ends_with('/') {
+        prefix.push('/');
+    }
+    Some(Trust::Own { prefix })
 }
 
 /// NA-052
@@ -166,7 +202,7 @@ impl NodeAttestor for X509Pop {
     ) -> Result<AgentAttributes, PluginError> {
         let chain = self.chain(payload)?;
         let leaf = &chain[0];
-        let path = self.verified_path(&chain)?;
+        let path = self.verified_path(&chain, &*conversation)?;
         let failed = |text: String| PluginError::internal(format!("unable to generate challenge: {text}"));
         if !leaf.key_usage().is_some_and(|usage| usage.contains(KeyUsage::DIGITAL_SIGNATURE)) {
             return Err(failed("certificate not intended for digital signature use".to_owned()));
@@ -184,7 +220,8 @@ impl NodeAttestor for X509Pop {
                 format!("challenge response verification failed: {text}"),
             )
         })?;
-        self.attributes(leaf, &path)
+        let svid_path = self.svid_path(leaf)?;
+        self.attributes(leaf, &path, svid_path)
     }
 }
 
@@ -226,14 +263,27 @@ impl X509Pop {
     }
 
     /// NA-075; the path ends with the root.
-    fn verified_path(&self, chain: &[Certificate]) -> Result<Vec<Certificate>, PluginError> {
+    fn verified_path(
+        &self,
+        chain: &[Certificate],
+        host: &dyn Conversation,
+    ) -> Result<Vec<Certificate>, PluginError> {
         let now = self.context.clock.now();
-        match verify_chain(chain, &self.settings.roots, now) {
+        let own;
+        let roots = match &self.settings.trust {
+            Trust::Configured(roots) => roots,
+            Trust::Own { .. } => {
+                // Never the roots of the system in place of none (NA-441).
+                own = host.own_authorities().ok_or_else(|| {
+                    PluginError::internal("failed to get trust bundle: the server has no bundle yet")
+                })?;
+                &own
+            }
+        };
+        match verify_chain(chain, roots, now) {
             Ok(path) => Ok(path),
             // A leaf that stands in the bundle is its own anchor.
-            Err(VerifyError::UnknownAuthority)
-                if self.settings.roots.certificates().any(|root| *root == chain[0]) =>
-            {
+            Err(VerifyError::UnknownAuthority) if roots.certificates().any(|root| *root == chain[0]) => {
                 Ok(vec![chain[0].clone()])
             }
             Err(error) => Err(PluginError::new(
@@ -243,8 +293,23 @@ impl X509Pop {
         }
     }
 
+    /// What the SVID's path says behind the prefix; empty where no SVID is asked for (NA-080).
+    fn svid_path<'a>(&self, leaf: &'a Certificate) -> Result<&'a str, PluginError> {
+        let Trust::Own { prefix } = &self.settings.trust else { return Ok("") };
+        let denied = |text: &str| PluginError::new(Code::PermissionDenied, text);
+        let id = leaf.uri_sans().iter().find_map(|uri| uri.strip_prefix("spiffe://"));
+        let id = id.ok_or_else(|| denied("valid SVID x509 cert not found"))?;
+        let path = id.find('/').map_or("", |slash| &id[slash..]);
+        path.strip_prefix(prefix.as_str()).ok_or_else(|| denied("x509 cert doesnt match SVID prefix"))
+    }
+
     /// NA-081 to NA-083
-    fn attributes(&self, leaf: &Certificate, path: &[Certificate]) -> Result<AgentAttributes, PluginError> {
+    fn attributes(
+        &self,
+        leaf: &Certificate,
+        path: &[Certificate],
+        svid_path: &str,
+    ) -> Result<AgentAttributes, PluginError> {
         let subject = leaf.subject().to_subject();
         let mut selectors = Vec::new();
         if !subject.common_name.is_empty() {
@@ -264,9 +329,14 @@ impl X509Pop {
             serial_number_hex: &leaf.serial_hex(),
             trust_domain: self.context.trust_domain.as_str(),
             subject: &subject,
+            svid_path_trimmed: svid_path,
         });
         let id = SpiffeId::from_path(self.context.trust_domain.clone(), &format!("/spire/agent{id_path}"))
-            .map_err(|error| PluginError::internal(format!("failed to make spiffe id: {error}")))?;
+            .map_err(|error| {
+                PluginError::internal(format!(
+                    "failed to make spiffe id: invalid agent path suffix {id_path:?}: {error}"
+                ))
+            })?;
         Ok(AgentAttributes { spiffe_id: id.to_string(), selector_values: selectors, can_reattest: true })
     }
 

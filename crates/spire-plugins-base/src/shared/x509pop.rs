@@ -25,14 +25,21 @@ impl<'de> Deserialize<'de> for Base64 {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct AttestationData {
-    #[serde(deserialize_with = "null_is_empty", default)]
     pub certificates: Vec<Base64>,
 }
 
-fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Base64>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+/// Only from an object: a derived reader would take an array for it, too.
+impl<'de> Deserialize<'de> for AttestationData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut members: std::collections::BTreeMap<String, serde_json::Value> =
+            Option::deserialize(deserializer)?.unwrap_or_default();
+        let certificates = members.remove("certificates").unwrap_or_default();
+        let certificates: Option<Vec<Base64>> =
+            serde_json::from_value(certificates).map_err(serde::de::Error::custom)?;
+        Ok(Self { certificates: certificates.unwrap_or_default() })
+    }
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -125,12 +132,12 @@ pub fn respond(key: &PrivateKey, challenge: &Challenge) -> Result<Response, Stri
 pub fn verify(key: &PublicKey, challenge: &Challenge, response: &Response) -> Result<(), String> {
     match (&challenge.rsa_signature, &challenge.ecdsa_signature) {
         (Some(asked), _) => {
-            let answer = response.rsa_signature.as_ref().ok_or("expecting RSA challenge response")?;
+            let answer = response.rsa_signature.as_ref().ok_or("expecting RSA response")?;
             let message = message(asked, &answer.nonce)?;
             verify_pss(key, &message, &answer.signature.0)
         }
         (_, Some(asked)) => {
-            let answer = response.ecdsa_signature.as_ref().ok_or("expecting ECDSA challenge response")?;
+            let answer = response.ecdsa_signature.as_ref().ok_or("expecting ECDSA response")?;
             let message = message(asked, &answer.nonce)?;
             let signature = UintRef::new(&answer.r.0)
                 .and_then(|r| Ok(EcdsaSignature { r, s: UintRef::new(&answer.s.0)? }))
@@ -144,8 +151,10 @@ pub fn verify(key: &PublicKey, challenge: &Challenge, response: &Response) -> Re
 }
 
 fn message(asked: &Nonce, nonce: &Base64) -> Result<Vec<u8>, String> {
-    if asked.nonce.0.len() != NONCE || nonce.0.len() != NONCE {
-        return Err(format!("nonce is not {NONCE} bytes"));
+    for (nonce, whose) in [(&asked.nonce, "challenge"), (nonce, "response")] {
+        if nonce.0.len() != NONCE {
+            return Err(format!("invalid {whose} nonce"));
+        }
     }
     Ok([&asked.nonce.0[..], &nonce.0].concat())
 }

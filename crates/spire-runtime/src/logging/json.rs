@@ -89,6 +89,17 @@ fn push_value(out: &mut String, value: &LogValue) {
             out.push(']');
             Ok(())
         }
+        LogValue::Object(members) => {
+            for (index, (name, value)) in members.iter().enumerate() {
+                push_name(out, &mut if index == 0 { '{' } else { ',' }, name);
+                push_value(out, value);
+            }
+            out.write_str(if members.is_empty() { "{}" } else { "}" })
+        }
+        LogValue::Shown { json, .. } => {
+            push_value(out, json);
+            Ok(())
+        }
         LogValue::Nil => out.write_str("null"),
     };
 }

@@ -16,6 +16,13 @@ pub enum LogValue {
     /// Printed in the local time zone (SC-525).
     Time(OffsetDateTime),
     List(Vec<LogValue>),
+    /// A Go struct: an object in JSON.
+    Object(Vec<(&'static str, LogValue)>),
+    /// One way in text, another in JSON, as Go's named numbers have it.
+    Shown {
+        text: String,
+        json: Box<LogValue>,
+    },
     /// Shown as `<nil>` in text and `null` in JSON.
     Nil,
 }
@@ -23,6 +30,11 @@ pub enum LogValue {
 impl LogValue {
     pub fn list<T: Into<LogValue>>(items: impl IntoIterator<Item = T>) -> Self {
         Self::List(items.into_iter().map(Into::into).collect())
+    }
+
+    /// A value that is shown as `text`, but is `json` where types count.
+    pub fn shown(text: impl Into<String>, json: impl Into<LogValue>) -> Self {
+        Self::Shown { text: text.into(), json: Box::new(json.into()) }
     }
 
     /// Passes the value through a `tracing` macro without losing its type:
@@ -50,6 +62,15 @@ impl fmt::Display for LogValue {
                 }
                 f.write_str("]")
             }
+            Self::Object(members) => {
+                f.write_str("{")?;
+                for (index, (_, value)) in members.iter().enumerate() {
+                    let space = if index == 0 { "" } else { " " };
+                    write!(f, "{space}{value}")?;
+                }
+                f.write_str("}")
+            }
+            Self::Shown { text, .. } => f.write_str(text),
             Self::Nil => f.write_str("<nil>"),
         }
     }

@@ -88,7 +88,10 @@ impl Call {
             None => all.push(("status".into(), LogValue::from("success"))),
             Some((code, message)) => {
                 all.push(("status".into(), LogValue::from("error")));
-                all.push(("status_code".into(), LogValue::from(spire_net::code_name(code))));
+                all.push((
+                    "status_code".into(),
+                    LogValue::shown(spire_net::code_name(code), i32::from(code)),
+                ));
                 all.push(("status_message".into(), LogValue::from(message)));
             }
         }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use spire_datastore::{Datastore, ListEntries};
 use spire_net::incoming::ConnectInfo;
 use spire_net::local::LocalPeer;
@@ -192,6 +192,16 @@ fn peer_fields(peer: &LocalPeer) -> Result<AuditFields, ApiError> {
         .text("caller_path", path.map(|path| path.display().to_string()).unwrap_or_default()))
 }
 
+/// A message above the limit is `ResourceExhausted` for every gRPC library but ours.
+fn with_gos_code(mut response: Response<Body>) -> Response<Body> {
+    const OUT_OF_RANGE: HeaderValue = HeaderValue::from_static("11");
+    const RESOURCE_EXHAUSTED: HeaderValue = HeaderValue::from_static("8");
+    if response.headers().get("grpc-status") == Some(&OUT_OF_RANGE) {
+        response.headers_mut().insert("grpc-status", RESOURCE_EXHAUSTED);
+    }
+    response
+}
+
 /// `grpc-timeout`: up to eight digits and a unit.
 fn deadline(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
@@ -257,7 +267,7 @@ where
             match layer.access.admit(row, caller, deadline).await {
                 Ok(call) => {
                     request.extensions_mut().insert(call);
-                    inner.call(request).await
+                    inner.call(request).await.map(with_gos_code)
                 }
                 Err(error) => Ok(error.to_status().into_http()),
             }

@@ -1,6 +1,7 @@
 //! A node becomes an agent (SA-044 to SA-058).
 
 use async_trait::async_trait;
+use spire_crypto::x509::Roots;
 use spire_plugin::server::{Conversation, NodeAttestor as _};
 use spire_plugin::{Code as PluginCode, PluginError};
 use spire_proto::convert::svid::x509_svid_to_wire;
@@ -120,6 +121,7 @@ async fn join_token(core: &Core, payload: &[u8]) -> Result<Attested, ApiError> {
 
 /// The agent at the other end of the stream.
 struct OverStream<'a> {
+    core: &'a Core,
     requests: &'a mut Streaming<AttestAgentRequest>,
     replies: &'a Replies,
 }
@@ -142,6 +144,10 @@ impl Conversation for OverStream<'_> {
             Err(status) => Err(failed(status.message())),
         }
     }
+
+    fn own_authorities(&self) -> Option<Roots> {
+        self.core.bundles.own().map(|bundle| bundle.roots.clone())
+    }
 }
 
 async fn by_plugin(
@@ -155,7 +161,7 @@ async fn by_plugin(
         let cause = format!("could not find node attestor type {kind:?}");
         ApiError::because(Code::FailedPrecondition, "error getting node attestor", cause)
     })?;
-    let mut conversation = OverStream { requests, replies };
+    let mut conversation = OverStream { core, requests, replies };
     let attributes = attestor.attest(payload, &mut conversation).await;
     let attributes = attributes.map_err(|error| ApiError::new(plugin_code(error.code), error.message))?;
     let selectors = attributes.selector_values.iter().map(|value| Selector::unchecked(kind, value)).collect();

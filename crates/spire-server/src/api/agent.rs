@@ -89,7 +89,10 @@ impl Filter {
                 let list = selectors(&wanted.selectors)
                     .map_err(|error| ApiError::invalid_because("failed to parse selectors", error))?;
                 let behavior = selector_match_behavior(wanted.r#match).ok_or_else(|| {
-                    ApiError::internal(failure, format!("unhandled match behavior {}", wanted.r#match))
+                    ApiError::internal(
+                        failure,
+                        format!("datastore-sql: unhandled match behavior {}", go_rune(wanted.r#match)),
+                    )
                 })?;
                 Some((list, behavior))
             }
@@ -115,6 +118,21 @@ pub(super) fn selector_fields(fields: AuditFields, wanted: &types::SelectorMatch
 pub(super) fn selector_list(list: &[types::Selector]) -> String {
     let texts: Vec<String> = list.iter().map(|s| format!("{}:{}", s.r#type, s.value)).collect();
     texts.join(",")
+}
+
+/// An enumeration's number that Go prints as a quoted character.
+pub(super) fn go_rune(number: i32) -> String {
+    let letter = u32::try_from(number).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
+    match letter {
+        '\'' => "'\\''".to_owned(),
+        '\u{b}' => "'\\v'".to_owned(),
+        '\u{7}' => "'\\a'".to_owned(),
+        '\u{8}' => "'\\b'".to_owned(),
+        '\u{c}' => "'\\f'".to_owned(),
+        '\n' | '\r' | '\t' | '\\' => format!("'{}'", letter.escape_default()),
+        letter if letter.is_control() => format!("'\\x{number:02x}'"),
+        letter => format!("'{letter}'"),
+    }
 }
 
 /// `2006-01-02 15:04:05 -0700 -07`; anything else is no filter (SA-035).
@@ -252,7 +270,10 @@ impl AgentApi {
         call: &Call,
         request: CreateJoinTokenRequest,
     ) -> Result<types::JoinToken, ApiError> {
-        call.note(|| AuditFields::new().with("ttl", request.ttl));
+        call.note(|| match request.ttl {
+            ..=0 => AuditFields::new(),
+            ttl => AuditFields::new().with("ttl", ttl),
+        });
         if request.ttl < 1 {
             return Err(ApiError::invalid("ttl is required, you must provide one"));
         }
@@ -282,8 +303,10 @@ impl AgentApi {
     /// SA-064
     async fn create_alias(&self, token: &str, spiffe_id: SpiffeId) -> Result<(), ApiError> {
         let failure = "failed to create join token registration entry";
-        let parent_id = SpiffeId::agent(&self.0.settings.trust_domain, "join_token", token)
-            .map_err(|error| ApiError::internal(failure, error))?;
+        let parent_id =
+            SpiffeId::agent(&self.0.settings.trust_domain, "join_token", token).map_err(|error| {
+                ApiError::internal(failure, format!("failed to create join token ID: {error}"))
+            })?;
         let entry = Entry {
             id: String::new(),
             spiffe_id,

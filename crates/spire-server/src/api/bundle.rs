@@ -18,7 +18,7 @@ use spire_proto::server::bundle::v1::{
     batch_update_federated_bundle_response,
 };
 use spire_proto::types;
-use spire_runtime::logging::LogLevel;
+use spire_runtime::logging::{LogLevel, LogValue};
 use spire_types::{Bundle, BundleMask, TrustDomain};
 use tonic::{Code, Request, Response, Status};
 
@@ -161,13 +161,13 @@ impl BundleApi {
         }
     }
 
-    async fn delete_one(&self, text: &str, mode: DeleteMode) -> Result<TrustDomain, ApiError> {
+    async fn delete_one(&self, text: &str, mode: DeleteMode) -> Result<(), ApiError> {
         let trust_domain = parsed(text)?;
         if trust_domain == *self.own() {
             return Err(ApiError::invalid("removing the bundle for the server trust domain is not allowed"));
         }
         match self.0.datastore.delete_bundle(&trust_domain, mode).await {
-            Ok(()) => Ok(trust_domain),
+            Ok(()) => Ok(()),
             Err(error) if error.is_not_found() => Err(ApiError::not_found("bundle not found")),
             Err(error) => Err(ApiError::from_store("failed to delete federated bundle", &error)),
         }
@@ -190,15 +190,19 @@ impl BundleApi {
         let name = Mode::try_from(request.mode).map_or("", |mode| mode.as_str_name());
         let mut results = Vec::with_capacity(request.trust_domains.len());
         for text in request.trust_domains {
-            let (status, trust_domain) = match self.delete_one(&text, mode).await {
-                Ok(trust_domain) => (ok_item(), trust_domain.as_str().to_owned()),
-                Err(error) => (call.refuse_item(&error), text.clone()),
+            let status = match self.delete_one(&text, mode).await {
+                Ok(()) => ok_item(),
+                Err(error) => call.refuse_item(&error),
             };
             call.note_item(Some(&status), || {
-                AuditFields::new().with("mode", name).with("trust_domain_id", text.as_str())
+                AuditFields::new()
+                    .with("mode", LogValue::shown(name, request.mode))
+                    .with("trust_domain_id", text.as_str())
             });
-            results
-                .push(batch_delete_federated_bundle_response::Result { status: Some(status), trust_domain });
+            results.push(batch_delete_federated_bundle_response::Result {
+                status: Some(status),
+                trust_domain: text,
+            });
         }
         self.written().await;
         Ok(BatchDeleteFederatedBundleResponse { results })

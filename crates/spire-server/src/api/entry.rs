@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::agent::{selector_fields, selector_list};
+use super::agent::{go_rune, selector_fields, selector_list};
 use super::page;
 use crate::access::{AuditFields, Call};
 use crate::core::Core;
@@ -96,7 +96,10 @@ impl EntryApi {
             }
             let list_of = selectors(&wanted.selectors).map_err(|error| malformed(error.to_string()))?;
             let behavior = selector_match_behavior(wanted.r#match).ok_or_else(|| {
-                ApiError::internal(failure, format!("unhandled match behavior {}", wanted.r#match))
+                ApiError::internal(
+                    failure,
+                    format!("datastore-sql: unhandled selectors match behavior {}", go_rune(wanted.r#match)),
+                )
             })?;
             list.by_selectors = Some((list_of, behavior));
         }
@@ -109,7 +112,13 @@ impl EntryApi {
             let domains =
                 trust_domains(&wanted.trust_domains).map_err(|error| malformed(error.to_string()))?;
             let behavior = federates_with_match_behavior(wanted.r#match).ok_or_else(|| {
-                ApiError::internal(failure, format!("unhandled match behavior {}", wanted.r#match))
+                ApiError::internal(
+                    failure,
+                    format!(
+                        "datastore-sql: unhandled federates with match behavior {}",
+                        go_rune(wanted.r#match)
+                    ),
+                )
             })?;
             list.by_federates_with = Some((domains, behavior));
         }
@@ -345,7 +354,7 @@ async fn sync(
     mut requests: Streaming<SyncAuthorizedEntriesRequest>,
     replies: &mpsc::Sender<SyncReply>,
 ) -> Result<(), ApiError> {
-    let Some(first) = next(&mut requests).await? else { return Ok(()) };
+    let Some(first) = next(&mut requests).await? else { return Err(ApiError::new(Code::Unknown, "EOF")) };
     if !first.ids.is_empty() {
         return Err(ApiError::invalid("specifying IDs on initial request is not supported"));
     }

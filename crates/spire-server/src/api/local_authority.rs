@@ -129,7 +129,6 @@ impl LocalAuthorityApi {
         self.jwt_enabled()?;
         let prepared = self.0.authorities.prepare_jwt().await;
         let slot = prepared.map_err(|error| prepare_error("failed to prepare JWT authority", error))?;
-        self.note(call, &slot.authority_id);
         self.done(call, "JWT authority prepared", &slot.authority_id).await;
         Ok(PrepareJwtAuthorityResponse { prepared_authority: Some(shown(&slot)) })
     }
@@ -137,7 +136,6 @@ impl LocalAuthorityApi {
     async fn prepare_x509(&self, call: &Call) -> Result<PrepareX509AuthorityResponse, ApiError> {
         let prepared = self.0.authorities.prepare_x509().await;
         let slot = prepared.map_err(|error| prepare_error("failed to prepare X.509 authority", error))?;
-        self.note(call, &slot.authority_id);
         self.done(call, "X.509 authority prepared", &slot.authority_id).await;
         Ok(PrepareX509AuthorityResponse { prepared_authority: Some(shown(&slot)) })
     }

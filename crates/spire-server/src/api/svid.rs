@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spire_authority::{IssueError, JwtSvidParams, WorkloadSvidParams};
-use spire_crypto::x509::{CertificateRequest, validate_dns_name, wildcard_overlap};
+use spire_crypto::x509::{CertificateRequest, DistinguishedName, validate_dns_name, wildcard_overlap};
 use spire_proto::convert::id::{spiffe_id, workload_id};
 use spire_proto::convert::svid::{jwt_svid_to_wire, x509_svid_to_wire};
 use spire_proto::server::svid::v1::svid_server::Svid;
@@ -13,6 +13,7 @@ use spire_proto::server::svid::v1::{
     NewJwtsvidResponse, NewX509svidParams, batch_new_witsvid_response, batch_new_x509svid_response,
 };
 use spire_proto::types;
+use spire_runtime::logging::LogValue;
 use spire_types::{SpiffeId, X509Svid};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -38,7 +39,7 @@ fn jwt_disabled() -> ApiError {
 
 fn csr_field(csr: &[u8]) -> AuditFields {
     AuditFields::new()
-        .text("csr", if csr.is_empty() { String::new() } else { spire_crypto::hash::sha256_hex(csr) })
+        .with("csr", if csr.is_empty() { String::new() } else { spire_crypto::hash::sha256_hex(csr) })
 }
 
 impl SvidApi {
@@ -83,8 +84,8 @@ impl SvidApi {
             AuditFields::new()
                 .with("expires_at", rfc3339(svid.expires_at))
                 .with("spiffe_id", svid.id.to_string())
-                .text("dns_name", csr.dns_sans().join(","))
-                .text("subject", csr.subject().to_string())
+                .with("dns_name", csr.dns_sans().join(","))
+                .with("subject", subject_value(csr.subject()))
         });
         Ok(MintX509svidResponse { svid: Some(x509_svid_to_wire(&svid)) })
     }
@@ -156,7 +157,7 @@ impl SvidApi {
         let ids: Vec<&str> = request.params.iter().map(|params| params.entry_id.as_str()).collect();
         let entries = self.0.entries.lookup(&agent, &ids);
         let mut results = Vec::with_capacity(request.params.len());
-        for (params, entry) in request.params.iter().zip(entries) {
+        for (params, entry) in request.params.iter().zip(&entries) {
             // A long batch must not keep others from this thread.
             tokio::task::consume_budget().await;
             let signed = self.one_x509(params, entry.as_deref()).await;
@@ -170,12 +171,13 @@ impl SvidApi {
                 }
             };
             call.note_item(result.status.as_ref(), || {
-                let fields = csr_field(&params.csr).text("entry_id", params.entry_id.as_str());
+                let fields = csr_field(&params.csr).with("entry_id", params.entry_id.as_str());
                 match &signed {
                     Ok(svid) => {
                         fields.with("spiffe_id", svid.id.to_string()).with("expires_at", svid.expires_at)
                     }
-                    Err(_) => fields,
+                    // Upstream knows the ID as soon as it has found the entry.
+                    Err(_) => fields.with("spiffe_id", entry_id_text(entry.as_deref())),
                 }
             });
             results.push(result);
@@ -213,8 +215,8 @@ impl SvidApi {
     async fn new_jwt(&self, call: &Call, request: NewJwtsvidRequest) -> Result<NewJwtsvidResponse, ApiError> {
         call.note(|| {
             AuditFields::new()
-                .text("entry_id", request.entry_id.as_str())
-                .text("audience", request.audience.join(","))
+                .with("entry_id", request.entry_id.as_str())
+                .with("audience", request.audience.join(","))
         });
         call.limit(1, "rejecting request due to JWT signing request rate limiting").await?;
         if self.0.settings.credentials.disable_jwt_svids {
@@ -265,6 +267,34 @@ impl SvidApi {
             x509_authorities: bundle.roots.certificates().map(|root| root.der().to_vec().into()).collect(),
         })
     }
+}
+
+/// As Go's `pkix.Name` is logged: a string in text, the struct in JSON.
+fn subject_value(name: &DistinguishedName) -> LogValue {
+    let list = |values: Vec<String>| LogValue::list(values);
+    let subject = name.to_subject();
+    let names = name.typed_values().into_iter().map(|(oid, value)| {
+        let arcs = oid.split('.').filter_map(|arc| arc.parse::<u64>().ok());
+        LogValue::Object(vec![("Type", LogValue::list(arcs)), ("Value", value.into())])
+    });
+    let members = vec![
+        ("Country", list(subject.country)),
+        ("Organization", list(subject.organization)),
+        ("OrganizationalUnit", list(subject.organizational_unit)),
+        ("Locality", list(subject.locality)),
+        ("Province", list(subject.province)),
+        ("StreetAddress", list(subject.street_address)),
+        ("PostalCode", list(subject.postal_code)),
+        ("SerialNumber", subject.serial_number.into()),
+        ("CommonName", subject.common_name.into()),
+        ("Names", LogValue::List(names.collect())),
+        ("ExtraNames", LogValue::Nil),
+    ];
+    LogValue::shown(name.to_string(), LogValue::Object(members))
+}
+
+fn entry_id_text(entry: Option<&IndexedEntry>) -> String {
+    entry.and_then(|entry| entry.message().spiffe_id).as_ref().map(id_text).unwrap_or_default()
 }
 
 fn id_text(id: &types::Spiffeid) -> String {

@@ -21,6 +21,7 @@ enum Field {
     TrustDomain,
     CommonName,
     SubjectSerialNumber,
+    SvidPathTrimmed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Facts<'a> {
     pub serial_number_hex: &'a str,
     pub trust_domain: &'a str,
     pub subject: &'a Subject,
+    /// Empty unless nodes prove themselves with SVIDs (NA-080).
+    pub svid_path_trimmed: &'a str,
 }
 
 impl PathTemplate {
@@ -95,6 +98,7 @@ impl Field {
             Self::TrustDomain => facts.trust_domain,
             Self::CommonName => &facts.subject.common_name,
             Self::SubjectSerialNumber => &facts.subject.serial_number,
+            Self::SvidPathTrimmed => facts.svid_path_trimmed,
         }
     }
 }
@@ -114,6 +118,7 @@ fn field(action: &str) -> Option<Part> {
         ".TrustDomain" => Field::TrustDomain,
         ".Subject.CommonName" => Field::CommonName,
         ".Subject.SerialNumber" => Field::SubjectSerialNumber,
+        ".SVIDPathTrimmed" => Field::SvidPathTrimmed,
         _ => return None,
     };
     for stage in stages {
@@ -144,6 +149,7 @@ mod tests {
             serial_number_hex: "01",
             trust_domain: "td",
             subject: &subject,
+            svid_path_trimmed: "",
         };
         for (template, expected) in [
             ("/{{ .PluginName }}/{{ .Fingerprint }}", "/x509pop/ff"),
