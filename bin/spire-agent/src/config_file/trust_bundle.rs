@@ -178,16 +178,18 @@ mod tests {
             agent.insecure_bootstrap = true;
             agent.trust_bundle_unix_socket = "s".to_owned();
         };
-        let cases: [(&dyn Fn(&mut RawAgent), &str); 3] = [
+        for (agent, error) in [
             (
-                &over_workload_api,
+                agent(over_workload_api),
                 "only one of trust_bundle_url or trust_bundle_spiffe_workload_api can be specified, not both",
             ),
-            (&url_and_path, "only one of trust_bundle_url or trust_bundle_path can be specified, not both"),
-            (&socket_alone, "if trust_bundle_unix_socket is specified, so must be trust_bundle_url"),
-        ];
-        for (change, error) in cases {
-            assert_eq!(check(&agent(change)).unwrap_err(), error);
+            (
+                agent(url_and_path),
+                "only one of trust_bundle_url or trust_bundle_path can be specified, not both",
+            ),
+            (agent(socket_alone), "if trust_bundle_unix_socket is specified, so must be trust_bundle_url"),
+        ] {
+            assert_eq!(check(&agent).unwrap_err(), error);
         }
     }
 

@@ -12,12 +12,8 @@ struct Reader<'a> {
 pub(super) fn parse(text: &str) -> Result<Object, ParseError> {
     let mut reader = Reader { rest: text, at: Position { line: 1, column: 1 }, depth: 0 };
     reader.blank();
-    let object = reader.object()?;
-    reader.blank();
-    match reader.peek() {
-        None => Ok(object),
-        Some(c) => Err(reader.error(format!("illegal char: {c}"))),
-    }
+    // What follows is never looked at.
+    reader.object()
 }
 
 impl Reader<'_> {
@@ -66,6 +62,8 @@ impl Reader<'_> {
         }
     }
 
+    /// Ends where the text ends, or at whatever stands in the place of a comma: upstream looks for no closing brace,
+    /// and a file that it reads must not be refused here.
     fn object(&mut self) -> Result<Object, ParseError> {
         if self.depth == MAX_DEPTH {
             return Err(self.error("nested too deeply"));
@@ -75,30 +73,47 @@ impl Reader<'_> {
         let mut object = Object::default();
         loop {
             self.blank();
-            if self.peek() == Some('}') {
-                break;
-            }
-            if self.peek() != Some('"') {
-                self.expect('"')?;
+            match self.peek() {
+                None => break,
+                Some('}') => {
+                    self.advance();
+                    break;
+                }
+                Some('"') => {}
+                Some(_) => self.expect('"')?,
             }
             let position = self.at;
             let key = Key { name: self.string()?, bare: true, position };
+            if self.at_end() {
+                break;
+            }
             self.expect(':')?;
-            self.blank();
+            if self.at_end() {
+                break;
+            }
             flatten(&mut object, key, self.value()?);
-            self.blank();
-            match self.peek() {
-                Some(',') => {
-                    self.advance();
-                }
-                // A forgotten comma is forgiven (SC-026).
-                Some('}' | '"') => {}
-                _ => self.expect('}')?,
+            if self.at_end() || !self.skip_word()? {
+                break;
             }
         }
-        self.advance();
         self.depth -= 1;
         Ok(object)
+    }
+
+    fn at_end(&mut self) -> bool {
+        self.blank();
+        self.peek().is_none()
+    }
+
+    /// Passes over one word; tells whether it was a comma.
+    fn skip_word(&mut self) -> Result<bool, ParseError> {
+        match self.peek() {
+            Some(c @ (',' | ':' | '{' | '}' | '[' | ']')) => {
+                self.advance();
+                Ok(c == ',')
+            }
+            _ => self.value().map(|_| false),
+        }
     }
 
     fn value(&mut self) -> Result<Value, ParseError> {
@@ -124,21 +139,19 @@ impl Reader<'_> {
         let mut list = Vec::new();
         loop {
             self.blank();
-            if self.peek() == Some(']') {
-                break;
+            match self.peek() {
+                Some(']') => break,
+                // Commas are neither needed nor counted.
+                Some(',') => {
+                    self.advance();
+                    continue;
+                }
+                _ => {}
             }
             match self.value()? {
                 // Booleans inside arrays are dropped (SC-026).
                 Value::Bool(..) => {}
                 value => list.push(value),
-            }
-            self.blank();
-            match self.peek() {
-                Some(',') => {
-                    self.advance();
-                }
-                Some(']') => {}
-                _ => self.expect(']')?,
             }
         }
         self.advance();

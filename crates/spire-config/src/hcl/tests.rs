@@ -79,3 +79,23 @@ proptest::proptest! {
         let _ = parse(&format!("{{{text}"));
     }
 }
+
+#[test]
+fn json_that_ends_too_early_or_too_late_is_read_as_far_as_it_goes() {
+    // SC-026; recorded from SPIRE 1.15.3
+    let whole = parse(r#"{"a": {"b": 1}, "c": ["x", "y"]}"#).unwrap().to_hcl();
+    for text in [
+        r#"{"a": {"b": 1}, "c": ["x", "y"]"#,
+        r#"{"a": {"b": 1}, "c": ["x" "y"]}} garbage"#,
+        r#"{"a": {"b": 1]}, "c": [,"x",,"y",]"#,
+        r#"{"a": {"b": 1}, "c": ["x", "y"], "d""#,
+        r#"{"a": {"b": 1}, "c": ["x", "y"], "d":"#,
+    ] {
+        let found = parse(text).unwrap().to_hcl();
+        let expected =
+            if text.contains("1]") { parse(r#"{"a": {"b": 1}}"#).unwrap().to_hcl() } else { whole.clone() };
+        assert_eq!(found, expected, "{text}");
+    }
+    assert!(parse(r#"{"a": ["x""#).is_err());
+    assert!(parse(r#"{"a": 1 # no"#).is_err());
+}
