@@ -82,7 +82,10 @@ pub(crate) fn log_unloaded(kind: &str, name: &str) {
 
 /// What is wrong with a plugin that is a program; a checksum can be judged without running it (SC-137).
 fn external(checksum: &str) -> String {
-    match (checksum.len(), checksum.bytes().all(|b| b.is_ascii_hexdigit()) && checksum.len() % 2 == 0) {
+    match (
+        checksum.len(),
+        checksum.bytes().all(|b| b.is_ascii_hexdigit()) && checksum.len().is_multiple_of(2),
+    ) {
         (0 | 64, true) => {
             "failed to launch plugin: external plugins (plugin_cmd) are not built in this version".to_owned()
         }

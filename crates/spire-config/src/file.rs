@@ -26,8 +26,11 @@ impl FileError {
     }
 }
 
+/// Finds an environment variable.
+pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
 /// Reads a file; with `expand`, after `$NAME` was replaced everywhere in its text.
-pub fn read_file(path: &str, expand: Option<&dyn Fn(&str) -> Option<String>>) -> Result<Object, FileError> {
+pub fn read_file(path: &str, expand: Option<&Lookup<'_>>) -> Result<Object, FileError> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => {

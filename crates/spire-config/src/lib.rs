@@ -11,7 +11,7 @@ mod plugins;
 mod telemetry;
 
 pub use decode::{DecodeError, Fields, UnknownKeys};
-pub use file::{FileError, read_file};
+pub use file::{FileError, Lookup, read_file};
 pub use hcl::{Item, Key, Object, ParseError, Position, Value, parse};
 pub use plugins::{PluginConfig, PluginConfigError, PluginData, plugins};
 pub use telemetry::telemetry_sinks;

@@ -76,6 +76,13 @@ pub fn tls(target: &str, tls: Arc<ClientTls>) -> Result<Channel, BadTarget> {
     Ok(endpoint(&format!("https://{authority}")).connect_with_connector_lazy(connector))
 }
 
+/// A plain stream to a server that is reached as the environment says (`HTTPS_PROXY`, `NO_PROXY`), for what is not
+/// gRPC. The error is a text for people.
+pub async fn stream(host: &str, port: u16) -> Result<tokio::net::TcpStream, String> {
+    let proxies = ProxySettings::from_env(|name| std::env::var(name).ok());
+    dial::stream(host, port, &proxies).await
+}
+
 fn endpoint(uri: &str) -> Endpoint {
     // The callers pass texts that are URIs by construction; should that ever fail, the placeholder only ends up in the
     // `:authority` header.

@@ -1,6 +1,7 @@
 //! Puts a server together, in the order in which things need each other
 //! (SA-371 to SA-381), and takes it apart again.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -211,11 +212,7 @@ async fn start(
         audit: settings.audit_log_enabled,
         clock: clock.clone(),
     });
-    let address = settings.bind_address;
-    let tcp = TcpListener::bind(address).await.map_err(|error| ServerError::Bind {
-        address: address.to_string(),
-        reason: spire_runtime::logging::os_error_text(&error),
-    })?;
+    let tcp = bind(settings.bind_address).await?;
     let local = LocalListener::bind(&settings.socket_path, 0o770, 0o750).map_err(ServerError::Socket)?;
     let core = Arc::new(Core {
         started_at: clock.unix(),
@@ -231,6 +228,20 @@ async fn start(
         shutdown,
     });
     Ok(Started { core, access, entry_task, tcp, local })
+}
+
+/// The wildcard means both families, where there are both (SC-053).
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    if address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
+        let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port());
+        if let Ok(listener) = TcpListener::bind(both).await {
+            return Ok(listener);
+        }
+    }
+    TcpListener::bind(address).await.map_err(|error| ServerError::Bind {
+        address: address.to_string(),
+        reason: spire_runtime::logging::os_error_text(&error),
+    })
 }
 
 /// SA-375; one row of each is looked at.

@@ -61,20 +61,39 @@ impl Dialer {
     }
 
     async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, ConnectFailed> {
-        let mut addresses = resolve(host, port).await?;
-        let start = self.attempts.fetch_add(1, Ordering::Relaxed) % addresses.len().max(1);
-        addresses.rotate_left(start);
-        let mut failure = ConnectFailed("name resolver error: produced zero addresses".to_owned());
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => {
-                    failure =
-                        ConnectFailed::dialing(&format!("dial tcp {address}: connect: {}", os_error(&error)));
-                }
+        dial(host, port, self.attempts.fetch_add(1, Ordering::Relaxed)).await
+    }
+}
+
+/// Tries all addresses of the host, the `attempt`th first.
+async fn dial(host: &str, port: u16, attempt: usize) -> Result<TcpStream, ConnectFailed> {
+    let mut addresses = resolve(host, port).await?;
+    let start = attempt % addresses.len().max(1);
+    addresses.rotate_left(start);
+    let mut failure = ConnectFailed("name resolver error: produced zero addresses".to_owned());
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => {
+                failure =
+                    ConnectFailed::dialing(&format!("dial tcp {address}: connect: {}", os_error(&error)));
             }
         }
-        Err(failure)
+    }
+    Err(failure)
+}
+
+/// A stream to `host:port`, through the proxy that the settings name for it.
+pub(super) async fn stream(host: &str, port: u16, proxies: &ProxySettings) -> Result<TcpStream, String> {
+    let text = |failed: ConnectFailed| failed.to_string();
+    match proxies.for_host(host, port) {
+        None => dial(host, port, 0).await.map_err(text),
+        Some(proxy) => {
+            let stream = dial(&proxy.host, proxy.port, 0).await.map_err(text)?;
+            let target =
+                if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+            proxy.tunnel(stream, &target).await
+        }
     }
 }
 

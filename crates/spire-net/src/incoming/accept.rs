@@ -94,6 +94,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok(pending) = shared.pending.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, address)) => {
+                // A listener for both families sees IPv4 as a part of IPv6; nobody else should.
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
                 handshakes.spawn(Box::pin(prepare(stream, address, shared.clone(), pending)));
             }
             Err(error) => {

@@ -158,7 +158,8 @@ mod tests {
         // SA-072
         let good = wire();
         assert!(convert(&good, &EntryMask::ALL).is_ok());
-        let cases: Vec<(Box<dyn Fn(&mut types::Entry)>, &str)> = vec![
+        type Spoil = Box<dyn Fn(&mut types::Entry)>;
+        let cases: Vec<(Spoil, &str)> = vec![
             (Box::new(|e| e.parent_id = None), "invalid parent ID: request must specify SPIFFE ID"),
             (
                 Box::new(|e| e.spiffe_id.as_mut().unwrap().path = "/spire/x".into()),
