@@ -1,1 +1,96 @@
 //! Server and agent in one process; its library part is the cluster that tests start.
+
+mod cluster;
+mod folder;
+mod holder;
+mod node_identity;
+mod options;
+mod own_svid;
+mod registration;
+mod report;
+
+use std::time::Instant;
+
+use spire_cli::Env;
+use spire_runtime::{Shutdown, signals};
+
+pub use cluster::{Cluster, ClusterError};
+pub use folder::{Folder, FolderError};
+
+use options::{Action, Options};
+
+/// Runs what the arguments (without the program's name) ask for; returns the exit code.
+pub async fn main(args: &[String], env: &mut Env) -> i32 {
+    let options = match options::parse(args, &*env.variable) {
+        Ok(options) => options,
+        Err(mistake) => {
+            env.err(&mistake.text);
+            return mistake.code;
+        }
+    };
+    match &options.action {
+        Action::Server(args) => {
+            env.socket_path = Some(options.folder.server_socket().display().to_string());
+            spire_server_bin::main(args, env).await
+        }
+        Action::Agent(args) => {
+            env.socket_path = Some(options.folder.workload_socket().display().to_string());
+            env.admin_socket_path = Some(options.folder.admin_socket().display().to_string());
+            spire_agent_bin::main(args, env).await
+        }
+        Action::Up => match up(&options, env).await {
+            Ok(()) => 0,
+            Err(error) => {
+                env.err(&format!("{error}\n"));
+                1
+            }
+        },
+    }
+}
+
+/// Starts both, proves that they work, and stays up until a signal.
+async fn up(options: &Options, env: &mut Env) -> Result<(), String> {
+    let shutdown = Shutdown::new();
+    let watcher = signals::stop_on_signal(shutdown.clone())
+        .map_err(|error| format!("could not listen for signals: {error}"))?;
+    let watcher = tokio::spawn(watcher);
+    let began = Instant::now();
+    let started = shutdown.unless_cancelled(Cluster::start(&options.folder, &options.site)).await;
+    let outcome = match started {
+        None => Ok(()),
+        Some(Err(error)) => Err(error.to_string()),
+        Some(Ok(cluster)) => stay(cluster, options, env, began, &shutdown).await,
+    };
+    watcher.abort();
+    outcome
+}
+
+async fn stay(
+    mut cluster: Cluster,
+    options: &Options,
+    env: &mut Env,
+    began: Instant,
+    shutdown: &Shutdown,
+) -> Result<(), String> {
+    let proof = shutdown.unless_cancelled(prove(&options.folder)).await;
+    let failure = match proof {
+        None => None,
+        Some(Err(error)) => Some(error),
+        Some(Ok(svid)) => {
+            env.out(&report::text(&options.folder, &svid, began.elapsed()));
+            let ended = shutdown.unless_cancelled(cluster.ended()).await;
+            ended.map(|reason| format!("{reason}; see {}", options.folder.log_file().display()))
+        }
+    };
+    let stopped = cluster.stop().await.map_err(|error| error.to_string());
+    match failure {
+        Some(error) => Err(error),
+        None => stopped,
+    }
+}
+
+/// The user's own identity, over the real sockets.
+async fn prove(folder: &Folder) -> Result<own_svid::OwnSvid, String> {
+    registration::register_user(folder).await?;
+    own_svid::fetch(&folder.workload_socket()).await
+}

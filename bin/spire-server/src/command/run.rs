@@ -23,18 +23,36 @@ pub(super) fn command() -> Command {
 
 async fn run(context: Context<'_>) -> Outcome {
     let loaded = config_file::load(context.flags, &*context.env.variable, LogStream::Stdout)?;
-    refuse_what_is_missing(&loaded)?;
-    tighten_umask();
     let shutdown = Shutdown::new();
     let watcher = signals::stop_on_signal(shutdown.clone())
         .map_err(|error| format!("could not listen for signals: {error}"))?;
     let watcher = tokio::spawn(watcher);
-    let clock = SystemClock::shared();
-    let outcome = spire_server::run(loaded.settings, BUILT_INS, loaded.log, clock, shutdown).await;
+    let outcome = serve(loaded, shutdown).await;
     watcher.abort();
-    outcome.map_err(|error| {
-        tracing::error!(error = %spire_runtime::Chain(&error), "Server crashed");
-        Failure::Code(1)
+    outcome.map_err(|stop| match stop {
+        Stop::Refused(reason) => Failure::Message(reason),
+        Stop::Crashed(_) => Failure::Code(1),
+    })
+}
+
+/// Why there is no server any more.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// It was not even started.
+    Refused(String),
+    /// The log has it, too.
+    Crashed(String),
+}
+
+/// Runs a configured server until `shutdown` or a failure.
+pub(crate) async fn serve(loaded: Loaded, shutdown: Shutdown) -> Result<(), Stop> {
+    refuse_what_is_missing(&loaded).map_err(Stop::Refused)?;
+    tighten_umask();
+    let clock = SystemClock::shared();
+    spire_server::run(loaded.settings, BUILT_INS, loaded.log, clock, shutdown).await.map_err(|error| {
+        let reason = spire_runtime::Chain(&error).to_string();
+        tracing::error!(error = reason, "Server crashed");
+        Stop::Crashed(reason)
     })
 }
 

@@ -1,0 +1,279 @@
+//! Starts server and agent on a folder, and stops them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use spire_net::channel;
+use spire_proto::server::bundle::v1::GetBundleRequest;
+use spire_proto::server::bundle::v1::bundle_client::BundleClient;
+use spire_runtime::Shutdown;
+use spire_runtime::logging::LogStream;
+use spire_types::TrustDomain;
+use time::OffsetDateTime;
+use tokio::task::JoinHandle;
+
+use crate::folder::{Folder, FolderError};
+use crate::{holder, node_identity};
+
+const RETRY: Duration = Duration::from_millis(10);
+/// For the server to answer, and for the agent to open its socket.
+const START_WITHIN: Duration = Duration::from_secs(60);
+
+/// Why the cluster did not start or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error("could not make the identity of this node: {0}")]
+    NodeIdentity(String),
+    #[error("port {port} of 127.0.0.1 is in use{by}; stop it or choose another with -port")]
+    PortInUse { port: u16, by: String },
+    #[error("{path} is in use{by}; stop it or choose another folder with -dir")]
+    SocketInUse { path: String, by: String },
+    #[error("the server stopped: {0}")]
+    Server(String),
+    #[error("the agent stopped: {0}")]
+    Agent(String),
+    #[error("{0} did not answer within {} s", START_WITHIN.as_secs())]
+    Silent(&'static str),
+}
+
+/// What the configuration of a new folder says.
+#[derive(Debug, Clone)]
+pub struct Site {
+    pub trust_domain: TrustDomain,
+    /// Of the server, on 127.0.0.1.
+    pub port: u16,
+}
+
+type Task = JoinHandle<Result<(), String>>;
+
+/// A server and an agent that run.
+#[derive(Debug)]
+pub struct Cluster {
+    server: Part,
+    agent: Part,
+}
+
+#[derive(Debug)]
+struct Part {
+    shutdown: Shutdown,
+    task: Task,
+}
+
+impl Part {
+    /// What it said when it ended.
+    async fn ended(&mut self) -> String {
+        outcome((&mut self.task).await).err().unwrap_or_else(|| "without an error".to_owned())
+    }
+
+    async fn stop(self) -> Result<(), String> {
+        self.shutdown.trigger();
+        // Whoever waited for the end has had the result already.
+        if self.task.is_finished() { Ok(()) } else { outcome(self.task.await) }
+    }
+}
+
+fn outcome(joined: Result<Result<(), String>, tokio::task::JoinError>) -> Result<(), String> {
+    joined.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+impl Cluster {
+    /// Starts both. The folder's configuration files are written the first time and honoured ever after.
+    pub async fn start(folder: &Folder, site: &Site) -> Result<Self, ClusterError> {
+        folder.make()?;
+        for socket in [folder.server_socket(), folder.workload_socket()] {
+            if let Some(by) = holder::of_socket(&socket) {
+                return Err(ClusterError::SocketInUse { path: socket.display().to_string(), by });
+            }
+        }
+        node_identity::ensure(folder, OffsetDateTime::now_utc()).await?;
+        let port = write_configuration(folder, site)?;
+        if let Some(by) = holder::of_port(port) {
+            return Err(ClusterError::PortInUse { port, by });
+        }
+        let mut server = start_server(folder);
+        let bundle = tokio::select! {
+            reason = server.ended() => return Err(ClusterError::Server(reason)),
+            bundle = bundle(&folder.server_socket()) => bundle.ok_or(ClusterError::Silent("the server"))?,
+        };
+        folder.write(&folder.bundle(), &bundle, 0o644)?;
+        let mut agent = start_agent(folder);
+        let listening = tokio::select! {
+            reason = agent.ended() => Err(ClusterError::Agent(reason)),
+            listening = listening(&folder.workload_socket()) => match listening {
+                true => Ok(()),
+                false => Err(ClusterError::Silent("the agent")),
+            },
+        };
+        let cluster = Self { server, agent };
+        match listening {
+            Ok(()) => Ok(cluster),
+            Err(error) => {
+                // What matters is why it did not start.
+                let _ = cluster.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Completes when one of the two ends by itself.
+    pub async fn ended(&mut self) -> ClusterError {
+        tokio::select! {
+            reason = self.server.ended() => ClusterError::Server(reason),
+            reason = self.agent.ended() => ClusterError::Agent(reason),
+        }
+    }
+
+    /// The agent first: it still talks to the server while it stops.
+    pub async fn stop(self) -> Result<(), ClusterError> {
+        let agent = self.agent.stop().await.map_err(ClusterError::Agent);
+        let server = self.server.stop().await.map_err(ClusterError::Server);
+        agent.and(server)
+    }
+}
+
+fn start_server(folder: &Folder) -> Part {
+    let (shutdown, conf) = (Shutdown::new(), folder.server_conf().display().to_string());
+    let stop = shutdown.clone();
+    let task =
+        tokio::spawn(async move { spire_server_bin::serve(&conf, LogStream::Discard, stop).await });
+    Part { shutdown, task }
+}
+
+fn start_agent(folder: &Folder) -> Part {
+    let (shutdown, conf) = (Shutdown::new(), folder.agent_conf().display().to_string());
+    let stop = shutdown.clone();
+    let task = tokio::spawn(async move { spire_agent_bin::serve(&conf, LogStream::Discard, stop).await });
+    Part { shutdown, task }
+}
+
+/// The PEM of the server's bundle, as soon as it answers.
+async fn bundle(socket: &Path) -> Option<String> {
+    let mut client = BundleClient::new(channel::uds(socket));
+    let asked = async {
+        loop {
+            if let Ok(answer) = client.get_bundle(GetBundleRequest::default()).await {
+                let roots = answer.into_inner().x509_authorities;
+                return roots.iter().map(|root| spire_crypto::pem::encode_certificate(&root.asn1)).collect();
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    tokio::time::timeout(START_WITHIN, asked).await.ok()
+}
+
+async fn listening(socket: &Path) -> bool {
+    let connected = async {
+        while tokio::net::UnixStream::connect(socket).await.is_err() {
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    tokio::time::timeout(START_WITHIN, connected).await.is_ok()
+}
+
+/// Writes what is missing; the port that holds is the one in the file.
+fn write_configuration(folder: &Folder, site: &Site) -> Result<u16, ClusterError> {
+    if !folder.server_conf().exists() {
+        folder.write(&folder.server_conf(), &server_conf(folder, site), 0o644)?;
+        folder.write(&folder.agent_conf(), &agent_conf(folder, site), 0o644)?;
+        return Ok(site.port);
+    }
+    if !folder.agent_conf().exists() {
+        folder.write(&folder.agent_conf(), &agent_conf(folder, site), 0o644)?;
+    }
+    Ok(configured_port(folder).unwrap_or(site.port))
+}
+
+fn configured_port(folder: &Folder) -> Option<u16> {
+    let document = spire_config::parse(&std::fs::read_to_string(folder.server_conf()).ok()?).ok()?;
+    let mut server = spire_config::Fields::new(&document).block("server").ok()??;
+    u16::try_from(server.int("bind_port").ok()??).ok()
+}
+
+/// A path as a string of the configuration language.
+fn quoted(path: &Path) -> String {
+    format!("{:?}", path.display().to_string())
+}
+
+fn server_conf(folder: &Folder, site: &Site) -> String {
+    let Site { trust_domain, port } = site;
+    format!(
+        r#"# Written by spire-dev when the folder was new; change it as you like.
+server {{
+    trust_domain = "{trust_domain}"
+    bind_address = "127.0.0.1"
+    bind_port = {port}
+    data_dir = {data}
+    socket_path = {socket}
+    log_file = {log}
+    log_level = "INFO"
+}}
+
+plugins {{
+    DataStore "sql" {{
+        plugin_data {{
+            database_type = "sqlite3"
+            connection_string = {database}
+        }}
+    }}
+    KeyManager "disk" {{
+        plugin_data {{ keys_path = {keys} }}
+    }}
+    NodeAttestor "join_token" {{
+        plugin_data {{}}
+    }}
+    NodeAttestor "x509pop" {{
+        plugin_data {{ ca_bundle_path = {node} }}
+    }}
+}}
+"#,
+        data = quoted(&folder.server_data()),
+        socket = quoted(&folder.server_socket()),
+        log = quoted(&folder.log_file()),
+        database = quoted(&folder.database()),
+        keys = quoted(&folder.server_data().join("keys.json")),
+        node = quoted(&folder.node_certificate()),
+    )
+}
+
+fn agent_conf(folder: &Folder, site: &Site) -> String {
+    let Site { trust_domain, port } = site;
+    format!(
+        r#"# Written by spire-dev when the folder was new; change it as you like.
+agent {{
+    trust_domain = "{trust_domain}"
+    server_address = "127.0.0.1"
+    server_port = {port}
+    data_dir = {data}
+    socket_path = {socket}
+    admin_socket_path = {admin}
+    trust_bundle_path = {bundle}
+    log_file = {log}
+    log_level = "INFO"
+}}
+
+plugins {{
+    KeyManager "disk" {{
+        plugin_data {{ directory = {data} }}
+    }}
+    NodeAttestor "x509pop" {{
+        plugin_data {{
+            private_key_path = {key}
+            certificate_path = {certificate}
+        }}
+    }}
+    WorkloadAttestor "unix" {{
+        plugin_data {{}}
+    }}
+}}
+"#,
+        data = quoted(&folder.agent_data()),
+        socket = quoted(&folder.workload_socket()),
+        admin = quoted(&folder.admin_socket()),
+        bundle = quoted(&folder.bundle()),
+        log = quoted(&folder.log_file()),
+        key = quoted(&folder.node_key()),
+        certificate = quoted(&folder.node_certificate()),
+    )
+}
