@@ -11,6 +11,8 @@ mod validate;
 
 use spire_cli::Command;
 
+pub(crate) use run::{Stop, serve};
+
 /// All commands of the program (AG-151).
 pub(crate) fn all() -> Vec<Command> {
     vec![

@@ -5,8 +5,10 @@ mod command;
 mod config_file;
 mod paths;
 
-use spire_cli::{App, Env};
-use spire_runtime::build_info;
+use command::Stop;
+use spire_cli::{App, Env, FlagSet};
+use spire_runtime::logging::LogStream;
+use spire_runtime::{Shutdown, build_info};
 
 pub use builtins::BUILT_INS;
 
@@ -16,4 +18,15 @@ pub use builtins::BUILT_INS;
 pub async fn main(args: &[String], env: &mut Env) -> i32 {
     let app = App { name: "spire-agent", version: build_info::VERSION, commands: command::all() };
     app.run(args, env).await
+}
+
+/// Runs an agent with a configuration file until `shutdown` or a failure; for programs that embed it.
+pub async fn serve(config: &str, stream: LogStream, shutdown: Shutdown) -> Result<(), String> {
+    let mut flags = FlagSet::new("run");
+    config_file::flags(&mut flags);
+    flags.parse(&["-config".to_owned(), config.to_owned()]).map_err(|error| error.to_string())?;
+    let loaded = config_file::load(&flags, &|name| std::env::var(name).ok(), stream)?;
+    command::serve(loaded, shutdown).await.map_err(|stop| match stop {
+        Stop::Refused(reason) | Stop::Crashed(reason) => reason,
+    })
 }

@@ -37,6 +37,8 @@ struct Flag {
     name: &'static str,
     usage: &'static str,
     value: Value,
+    /// What the usage text shows.
+    default: Value,
     set: bool,
 }
 
@@ -64,7 +66,7 @@ impl FlagSet {
     }
 
     fn add(&mut self, name: &'static str, usage: &'static str, value: Value) {
-        self.flags.push(Flag { name, usage, value, set: false });
+        self.flags.push(Flag { name, usage, default: value.clone(), value, set: false });
     }
 
     pub fn string(&mut self, name: &'static str, default: &str, usage: &'static str) {
@@ -254,7 +256,7 @@ impl FlagSet {
         let mut flags: Vec<&Flag> = self.flags.iter().collect();
         flags.sort_by_key(|flag| flag.name);
         for flag in flags {
-            let (word, default) = match &flag.value {
+            let (word, default) = match &flag.default {
                 Value::String(text) => ("string", (!text.is_empty()).then(|| quote(text))),
                 Value::Int(number) => ("int", (*number != 0).then(|| number.to_string())),
                 Value::Bool(value) => ("", value.then(|| "true".to_owned())),
@@ -388,6 +390,13 @@ mod tests {
             usage.contains("  -socketPath string\n    \tWhere the server is (default \"/tmp/x\")\n"),
             "{usage}"
         );
+    }
+
+    #[test]
+    fn usage_shows_defaults_whatever_was_given() {
+        // SC-210
+        let flags = parse(&["-socketPath", "/other", "-admin"]).unwrap();
+        assert_eq!(flags.usage(), set().usage());
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub enum PluginData {
 /// Why the section was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PluginConfigError {
-    #[error(transparent)]
+    #[error("failed to decode plugins config: {0}")]
     Decode(#[from] DecodeError),
     #[error("plugin {kind:?}/{name:?} declared more than once")]
     Twice { kind: String, name: String },
@@ -40,8 +40,6 @@ pub enum PluginConfigError {
         "failed to create plugin config for {kind:?}/{name:?}: only one of [plugin_data, plugin_data_file] can be used"
     )]
     BothData { kind: String, name: String },
-    #[error("failed to create plugin config for {kind:?}/{name:?}: {source}")]
-    Plugin { kind: String, name: String, source: DecodeError },
     #[error("{0}")]
     Data(String),
 }
@@ -107,8 +105,7 @@ fn plugin(kind: String, name: String, body: &Object) -> Result<PluginConfig, Plu
             fields.string("plugin_data_file")?.unwrap_or_default(),
         ))
     };
-    let (command, args, checksum, enabled, file) = read(&mut fields)
-        .map_err(|source| PluginConfigError::Plugin { kind: kind.clone(), name: name.clone(), source })?;
+    let (command, args, checksum, enabled, file) = read(&mut fields)?;
     let inline = inline_data(&mut fields)?;
     let data = match (inline, file.is_empty()) {
         (Some(_), false) => return Err(PluginConfigError::BothData { kind, name }),

@@ -9,7 +9,7 @@ use spire_runtime::logging::{LogStream, os_error_text};
 use spire_runtime::{Chain, Shutdown, SystemClock, signals, umask};
 
 use crate::builtins::BUILT_INS;
-use crate::config_file;
+use crate::config_file::{self, Loaded};
 
 /// Others never write our files, strangers never read them.
 const UMASK: u32 = 0o027;
@@ -27,20 +27,39 @@ pub(super) fn command() -> Command {
 
 async fn run(context: Context<'_>) -> Outcome {
     let loaded = config_file::load(context.flags, &*context.env.variable, LogStream::Stdout)?;
-    let settings = loaded.settings.map_err(|reason| reason.to_string())?;
-    for without in &loaded.without {
-        tracing::warn!("{without}");
-    }
-    prepare_sockets(&settings)?;
     let shutdown = Shutdown::new();
     let watcher = signals::stop_on_signal(shutdown.clone())
         .map_err(|error| format!("could not listen for signals: {error}"))?;
     let watcher = tokio::spawn(watcher);
-    let outcome = spire_agent::run(settings, BUILT_INS, loaded.log, SystemClock::shared(), shutdown).await;
+    let outcome = serve(loaded, shutdown).await;
     watcher.abort();
+    outcome.map_err(|stop| match stop {
+        Stop::Refused(reason) => Failure::Message(reason),
+        Stop::Crashed(_) => Failure::Code(1),
+    })
+}
+
+/// Why there is no agent any more.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// It was not even started.
+    Refused(String),
+    /// The log has it, too.
+    Crashed(String),
+}
+
+/// Runs a configured agent until `shutdown` or a failure.
+pub(crate) async fn serve(loaded: Loaded, shutdown: Shutdown) -> Result<(), Stop> {
+    let settings = loaded.settings.map_err(|reason| Stop::Refused(reason.to_string()))?;
+    for without in &loaded.without {
+        tracing::warn!("{without}");
+    }
+    prepare_sockets(&settings).map_err(Stop::Refused)?;
+    let outcome = spire_agent::run(settings, BUILT_INS, loaded.log, SystemClock::shared(), shutdown).await;
     outcome.map_err(|error| {
-        tracing::error!(error = %Chain(&error), "Agent crashed");
-        Failure::Code(1)
+        let reason = Chain(&error).to_string();
+        tracing::error!(error = reason, "Agent crashed");
+        Stop::Crashed(reason)
     })?;
     tracing::info!("Agent stopped gracefully");
     Ok(())

@@ -93,6 +93,7 @@ impl RawBroker {
         address.to_socket_addrs().map(drop).map_err(|_| {
             let reason = match self.bind_address.rsplit_once(':') {
                 None => format!("address {}: missing port in address", self.bind_address),
+                Some((_, port)) if port.parse::<u16>().is_err() => format!("address {port}: invalid port"),
                 Some((host, _)) => format!("lookup {host}: no such host"),
             };
             format!("invalid {SECTION}.bind_address {}: {reason}", go_quote(&self.bind_address))
