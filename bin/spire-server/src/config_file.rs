@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use spire_authority::CredentialSettings;
 use spire_cli::FlagSet;
 use spire_config::duration::{self, GoDuration};
-use spire_config::{FileError, read_file};
+use spire_config::{FileError, feature_flags, read_file};
 use spire_crypto::KeyType;
 use spire_crypto::x509::Subject;
 use spire_net::incoming::TrustedNetworks;
@@ -28,7 +28,6 @@ const DEFAULT_BIND_PORT: i64 = 8081;
 const DEFAULT_CA_TTL: &str = "24h0m0s";
 const DEFAULT_LOG_LEVEL: &str = "INFO";
 pub(crate) const DEFAULT_SOCKET_PATH: &str = "/tmp/spire-server/private/api.sock";
-const KNOWN_FEATURE_FLAGS: [&str; 2] = ["i_am_a_test_flag", "wit-svid"];
 const DEFAULT_PRUNE_BATCH: u32 = 1000;
 
 /// A configuration that SPIRE would accept.
@@ -68,7 +67,7 @@ pub(crate) fn load(
         read_file(path, flags.is("expandEnv").then_some(variable)).map_err(|error| error.to_string())?;
     let mut file = raw::decode(&document).map_err(|error| FileError::decode(path, &error).to_string())?;
     merge(&mut file.server, flags);
-    check_feature_flags(&file.server.experimental.feature_flags)?;
+    feature_flags::check(&file.server.experimental.feature_flags).map_err(|error| error.to_string())?;
     check_presence(&file)?;
     let log = start_log(&file.server, stream)?;
     resolve(file, log)
@@ -105,17 +104,6 @@ fn merge(server: &mut RawServer, flags: &FlagSet) {
         DEFAULT_CA_TTL.clone_into(&mut server.ca_ttl);
     }
     server.log_source_location |= flags.is("logSourceLocation");
-}
-
-/// SC-102
-fn check_feature_flags(flags: &[String]) -> Result<(), String> {
-    let mut unknown: Vec<&str> =
-        flags.iter().map(String::as_str).filter(|flag| !KNOWN_FEATURE_FLAGS.contains(flag)).collect();
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    unknown.sort_unstable();
-    Err(format!("error loading feature flags: unknown feature flag(s): [{}]", unknown.join(" ")))
 }
 
 /// What can be said without a logger.

@@ -5,7 +5,6 @@ use spire_config::{DecodeError, Fields, UnknownKeys, duration};
 use spire_types::{SpiffeId, TrustDomain};
 
 use super::Loaded;
-use super::raw::{flag, number, text};
 
 const PROFILES: &str = r#"current supported profiles are "https_spiffe" and 'https_web""#;
 
@@ -61,7 +60,7 @@ pub(super) fn decode_federation(
     let mut federates_with = Vec::new();
     for (trust_domain, mut fields) in fields.labelled("federates_with")? {
         let relationship = RawRelationship {
-            bundle_endpoint_url: text(&mut fields, "bundle_endpoint_url")?,
+            bundle_endpoint_url: fields.text("bundle_endpoint_url")?,
             profile: decode_profile(&mut fields, "bundle_endpoint_profile")?,
         };
         federates_with.push((trust_domain, relationship));
@@ -73,22 +72,21 @@ fn decode_endpoint(
     mut fields: Fields<'_>,
     unknown: &mut Vec<UnknownKeys>,
 ) -> Result<RawEndpoint, DecodeError> {
-    text(&mut fields, "address")?;
-    number(&mut fields, "port")?;
+    fields.text("address")?;
+    fields.number("port")?;
     let mut acme_unknown = None;
     let acme = match fields.block("acme")? {
         Some(mut acme) => {
-            text(&mut acme, "directory_url")?;
-            flag(&mut acme, "tos_accepted")?;
-            let raw =
-                RawAcme { domain_name: text(&mut acme, "domain_name")?, email: text(&mut acme, "email")? };
+            acme.text("directory_url")?;
+            acme.flag("tos_accepted")?;
+            let raw = RawAcme { domain_name: acme.text("domain_name")?, email: acme.text("email")? };
             acme_unknown = acme.unknown("bundle endpoint ACME");
             Some(raw)
         }
         None => None,
     };
     let endpoint = RawEndpoint {
-        refresh_hint: text(&mut fields, "refresh_hint")?,
+        refresh_hint: fields.text("refresh_hint")?,
         acme,
         profile: decode_profile(&mut fields, "profile")?,
     };
@@ -105,14 +103,14 @@ fn decode_profile(fields: &mut Fields<'_>, name: &str) -> Result<Option<Vec<Prof
     for (name, mut fields) in fields.labelled(name)? {
         let serving_cert_file = match fields.block("serving_cert_file")? {
             Some(mut file) => Some(ServingCertFile {
-                cert_file_path: text(&mut file, "cert_file_path")?,
-                key_file_path: text(&mut file, "key_file_path")?,
-                file_sync_interval: text(&mut file, "file_sync_interval")?,
+                cert_file_path: file.text("cert_file_path")?,
+                key_file_path: file.text("key_file_path")?,
+                file_sync_interval: file.text("file_sync_interval")?,
             }),
             None => None,
         };
         let has_acme = fields.block("acme")?.is_some();
-        let endpoint_spiffe_id = text(&mut fields, "endpoint_spiffe_id")?;
+        let endpoint_spiffe_id = fields.text("endpoint_spiffe_id")?;
         profiles.push(Profile { name, has_acme, serving_cert_file, endpoint_spiffe_id });
     }
     Ok(Some(profiles))

@@ -16,8 +16,8 @@ pub(super) const EVENT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 pub(super) fn resolve(raw: &RawExperimental, loaded: &mut Loaded) -> Result<(), String> {
     if *raw != RawExperimental::default() {
         tracing::warn!(
-            "Experimental features have been enabled. They may change between versions; read the notes on upgrading \
-             before you do."
+            "Experimental features have been enabled. Please see doc/upgrading.md for upgrade and compatibility \
+             considerations for experimental features."
         );
     }
     let settings = &mut loaded.settings;

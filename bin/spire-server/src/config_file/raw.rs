@@ -1,6 +1,6 @@
 //! The file as it is written: every key with its type, nothing resolved (SC-020 to SC-028).
 
-use spire_config::{DecodeError, Fields, Object, UnknownKeys};
+use spire_config::{DecodeError, Fields, Object, UnknownKeys, telemetry_sinks};
 use spire_runtime::health::HealthSettings;
 
 use super::federation::{RawFederation, decode_federation};
@@ -91,7 +91,7 @@ pub(super) fn decode(file: &Object) -> Decoded<RawFile> {
     let plugins = top.first_block("plugins")?;
     let mut telemetry_unknown = Vec::new();
     let telemetry_sinks = match top.block("telemetry")? {
-        Some(fields) => decode_telemetry(fields, &mut telemetry_unknown)?,
+        Some(fields) => telemetry_sinks(fields, &mut telemetry_unknown)?,
         None => Vec::new(),
     };
     let mut health_unknown = None;
@@ -113,7 +113,7 @@ fn decode_server(mut fields: Fields<'_>, unknown: &mut Vec<UnknownKeys>) -> Deco
             let raw = RawSubject {
                 country: subject.strings("country")?,
                 organization: subject.strings("organization")?,
-                common_name: text(&mut subject, "common_name")?,
+                common_name: subject.text("common_name")?,
             };
             sections.extend(subject.unknown("ca_subject"));
             Some(raw)
@@ -136,133 +136,87 @@ fn decode_server(mut fields: Fields<'_>, unknown: &mut Vec<UnknownKeys>) -> Deco
     };
     let server = RawServer {
         admin_ids: fields.strings("admin_ids")?,
-        agent_ttl: text(&mut fields, "agent_ttl")?,
-        audit_log_enabled: flag(&mut fields, "audit_log_enabled")?,
-        bind_address: text(&mut fields, "bind_address")?,
-        bind_port: number(&mut fields, "bind_port")?,
-        ca_key_type: text(&mut fields, "ca_key_type")?,
+        agent_ttl: fields.text("agent_ttl")?,
+        audit_log_enabled: fields.flag("audit_log_enabled")?,
+        bind_address: fields.text("bind_address")?,
+        bind_port: fields.number("bind_port")?,
+        ca_key_type: fields.text("ca_key_type")?,
         ca_subject,
-        ca_ttl: text(&mut fields, "ca_ttl")?,
-        data_dir: text(&mut fields, "data_dir")?,
-        default_x509_svid_ttl: text(&mut fields, "default_x509_svid_ttl")?,
-        default_jwt_svid_ttl: text(&mut fields, "default_jwt_svid_ttl")?,
-        disable_jwt_svids: flag(&mut fields, "disable_jwt_svids")?,
+        ca_ttl: fields.text("ca_ttl")?,
+        data_dir: fields.text("data_dir")?,
+        default_x509_svid_ttl: fields.text("default_x509_svid_ttl")?,
+        default_jwt_svid_ttl: fields.text("default_jwt_svid_ttl")?,
+        disable_jwt_svids: fields.flag("disable_jwt_svids")?,
         experimental,
         federation,
-        jwt_issuer: text(&mut fields, "jwt_issuer")?,
-        jwt_key_type: text(&mut fields, "jwt_key_type")?,
-        log_file: text(&mut fields, "log_file")?,
-        log_level: text(&mut fields, "log_level")?,
-        log_format: text(&mut fields, "log_format")?,
-        log_source_location: flag(&mut fields, "log_source_location")?,
+        jwt_issuer: fields.text("jwt_issuer")?,
+        jwt_key_type: fields.text("jwt_key_type")?,
+        log_file: fields.text("log_file")?,
+        log_level: fields.text("log_level")?,
+        log_format: fields.text("log_format")?,
+        log_source_location: fields.flag("log_source_location")?,
         max_attested_node_info_staleness: fields.string("max_attested_node_info_staleness")?,
         profiling_enabled: decode_profiling(&mut fields)?,
         proxy_protocol_trusted_cidrs: fields.strings("proxy_protocol_trusted_cidrs")?,
-        prune_attested_nodes_expired_for: text(&mut fields, "prune_attested_nodes_expired_for")?,
-        prune_attested_nodes_batch_size: number(&mut fields, "prune_attested_nodes_batch_size")?,
-        prune_tofu_nodes: flag(&mut fields, "prune_tofu_nodes")?,
+        prune_attested_nodes_expired_for: fields.text("prune_attested_nodes_expired_for")?,
+        prune_attested_nodes_batch_size: fields.number("prune_attested_nodes_batch_size")?,
+        prune_tofu_nodes: fields.flag("prune_tofu_nodes")?,
         limit_attestation,
         limit_signing,
-        socket_path: text(&mut fields, "socket_path")?,
-        trust_domain: text(&mut fields, "trust_domain")?,
+        socket_path: fields.text("socket_path")?,
+        trust_domain: fields.text("trust_domain")?,
     };
     // Upstream's reader knows these two by accident, so files may hold them (SC-028).
-    text(&mut fields, "configpath")?;
-    flag(&mut fields, "expandenv")?;
+    fields.text("configpath")?;
+    fields.flag("expandenv")?;
     unknown.extend(fields.unknown("server"));
     unknown.extend(sections);
     Ok(server)
 }
 
 fn decode_profiling(fields: &mut Fields<'_>) -> Decoded<bool> {
-    number(fields, "profiling_port")?;
-    number(fields, "profiling_freq")?;
+    fields.number("profiling_port")?;
+    fields.number("profiling_freq")?;
     fields.strings("profiling_names")?;
-    flag(fields, "profiling_enabled")
+    fields.flag("profiling_enabled")
 }
 
 fn decode_experimental(mut fields: Fields<'_>) -> Decoded<RawExperimental> {
     let has_policy_engine = match fields.block("auth_opa_policy_engine")? {
         Some(mut engine) => {
             if let Some(mut local) = engine.block("local")? {
-                text(&mut local, "rego_path")?;
-                text(&mut local, "policy_data_path")?;
+                local.text("rego_path")?;
+                local.text("policy_data_path")?;
             }
             true
         }
         None => false,
     };
     Ok(RawExperimental {
-        agent_spiffe_id_as_selector: flag(&mut fields, "agent_spiffe_id_as_selector")?,
+        agent_spiffe_id_as_selector: fields.flag("agent_spiffe_id_as_selector")?,
         has_policy_engine,
-        cache_reload_interval: text(&mut fields, "cache_reload_interval")?,
-        full_cache_reload_interval: text(&mut fields, "full_cache_reload_interval")?,
-        events_based_cache: flag(&mut fields, "events_based_cache")?,
-        prune_events_older_than: text(&mut fields, "prune_events_older_than")?,
-        event_timeout: text(&mut fields, "event_timeout")?,
-        sql_transaction_timeout: text(&mut fields, "sql_transaction_timeout")?,
-        require_pq_kem: flag(&mut fields, "require_pq_kem")?,
-        wit_key_type: text(&mut fields, "wit_key_type")?,
-        wit_issuer: text(&mut fields, "wit_issuer")?,
+        cache_reload_interval: fields.text("cache_reload_interval")?,
+        full_cache_reload_interval: fields.text("full_cache_reload_interval")?,
+        events_based_cache: fields.flag("events_based_cache")?,
+        prune_events_older_than: fields.text("prune_events_older_than")?,
+        event_timeout: fields.text("event_timeout")?,
+        sql_transaction_timeout: fields.text("sql_transaction_timeout")?,
+        require_pq_kem: fields.flag("require_pq_kem")?,
+        wit_key_type: fields.text("wit_key_type")?,
+        wit_issuer: fields.text("wit_issuer")?,
         feature_flags: fields.strings("feature_flags")?,
-        named_pipe_name: text(&mut fields, "named_pipe_name")?,
+        named_pipe_name: fields.text("named_pipe_name")?,
     })
-}
-
-/// The names of the sinks that are asked for (SC-160 to SC-169).
-fn decode_telemetry(mut fields: Fields<'_>, unknown: &mut Vec<UnknownKeys>) -> Decoded<Vec<&'static str>> {
-    let mut sinks = Vec::new();
-    text(&mut fields, "MetricPrefix")?;
-    fields.bool("EnableTrustDomainLabel")?;
-    fields.bool("EnableHostnameLabel")?;
-    for list in ["AllowedPrefixes", "BlockedPrefixes", "AllowedLabels", "BlockedLabels"] {
-        fields.strings(list)?;
-    }
-    if let Some(mut prometheus) = fields.block("Prometheus")? {
-        text(&mut prometheus, "host")?;
-        number(&mut prometheus, "port")?;
-        prometheus.block("tls")?;
-        sinks.push("Prometheus");
-        unknown.extend(prometheus.unknown("Prometheus"));
-    }
-    for (name, has_env) in [("DogStatsd", false), ("Statsd", false), ("M3", true)] {
-        for mut sink in fields.blocks(name)? {
-            text(&mut sink, "address")?;
-            if has_env {
-                text(&mut sink, "env")?;
-            }
-            sinks.push(name);
-            unknown.extend(sink.unknown(name));
-        }
-    }
-    if let Some(memory) = fields.block("InMem")? {
-        sinks.push("InMem");
-        unknown.extend(memory.unknown("InMem"));
-    }
-    sinks.dedup();
-    Ok(sinks)
 }
 
 fn decode_health(mut fields: Fields<'_>, unknown: &mut Option<UnknownKeys>) -> Decoded<HealthSettings> {
     let settings = HealthSettings {
-        listener_enabled: flag(&mut fields, "listener_enabled")?,
-        bind_address: text(&mut fields, "bind_address")?,
-        bind_port: text(&mut fields, "bind_port")?,
-        live_path: text(&mut fields, "live_path")?,
-        ready_path: text(&mut fields, "ready_path")?,
+        listener_enabled: fields.flag("listener_enabled")?,
+        bind_address: fields.text("bind_address")?,
+        bind_port: fields.text("bind_port")?,
+        live_path: fields.text("live_path")?,
+        ready_path: fields.text("ready_path")?,
     };
     *unknown = fields.unknown("health check");
     Ok(settings)
-}
-
-pub(super) fn text(fields: &mut Fields<'_>, name: &str) -> Decoded<String> {
-    Ok(fields.string(name)?.unwrap_or_default())
-}
-
-pub(super) fn flag(fields: &mut Fields<'_>, name: &str) -> Decoded<bool> {
-    Ok(fields.bool(name)?.unwrap_or_default())
-}
-
-pub(super) fn number(fields: &mut Fields<'_>, name: &str) -> Decoded<i64> {
-    Ok(fields.int(name)?.unwrap_or_default())
 }

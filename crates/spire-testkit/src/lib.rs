@@ -1,1 +1,0 @@
-//! Test CA, fake plugins, log capture, golden files.
