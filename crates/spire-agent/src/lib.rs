@@ -1,8 +1,23 @@
 //! The agent engine: bootstrap, sync, SVID cache, Workload API.
 
+mod api;
 mod assemble;
+mod attestation;
+mod bootstrap;
+mod cache;
+mod duration;
 mod error;
+mod fault;
+mod health;
+mod identity;
+mod link;
+mod listeners;
 mod settings;
+mod startup;
+mod storage;
+mod sync;
+#[cfg(test)]
+mod testing;
 
 pub use assemble::run;
 pub use error::AgentError;

@@ -1,0 +1,13 @@
+//! What the agent offers on its two sockets.
+
+mod call;
+mod debug;
+mod health;
+mod logger;
+mod rate_limit;
+mod workload;
+
+pub use debug::DebugApi;
+pub use health::{HealthApi, probe};
+pub use logger::LoggerApi;
+pub use workload::{Limits as WorkloadLimits, WorkloadApi, WorkloadService};

@@ -1,0 +1,160 @@
+//! Fetching a trust bundle over HTTP (AG-213, AG-214).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{HOST, LOCATION, USER_AGENT};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio_rustls::TlsConnector;
+use url::Url;
+
+/// As many as Go follows.
+const MAX_REDIRECTS: usize = 10;
+/// No bundle is larger; a server that never stops must not fill the memory.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Gets the document at `url`, over the socket if there is one.
+pub(super) async fn download(url: &Url, unix_socket: Option<&Path>) -> Result<Bytes, String> {
+    let mut at = url.clone();
+    for _ in 0..=MAX_REDIRECTS {
+        let failed = |error: String| format!("unable to fetch trust bundle URL {url}: {error}");
+        let response =
+            get(&at, unix_socket).await.map_err(|error| failed(format!("Get \"{at}\": {error}")))?;
+        if let Some(next) = redirect(&at, &response) {
+            at = next.map_err(failed)?;
+            continue;
+        }
+        if response.status() != StatusCode::OK {
+            return Err(format!("error downloading trust bundle: {}", status_line(response.status())));
+        }
+        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
+        return body
+            .map(http_body_util::Collected::to_bytes)
+            .map_err(|error| format!("unable to read from trust bundle URL {url}: {error}"));
+    }
+    Err(format!("unable to fetch trust bundle URL {url}: stopped after {MAX_REDIRECTS} redirects"))
+}
+
+fn status_line(status: StatusCode) -> String {
+    format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default())
+}
+
+fn redirect(at: &Url, response: &Response<Incoming>) -> Option<Result<Url, String>> {
+    if !response.status().is_redirection() || response.status() == StatusCode::NOT_MODIFIED {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    Some(at.join(location).map_err(|error| format!("failed to parse Location header {location:?}: {error}")))
+}
+
+async fn get(url: &Url, unix_socket: Option<&Path>) -> Result<Response<Incoming>, String> {
+    let host = url.host_str().ok_or_else(|| "no Host in request URL".to_owned())?;
+    if let Some(path) = unix_socket {
+        let stream = UnixStream::connect(path).await.map_err(|error| {
+            let reason = spire_runtime::logging::os_error_text(&error);
+            format!("dial unix {}: connect: {reason}", path.display())
+        })?;
+        return request(stream, url).await;
+    }
+    let port = url.port_or_known_default().unwrap_or(443);
+    let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let stream = spire_net::channel::stream(&name, port).await?;
+    match url.scheme() {
+        "https" => {
+            let server = ServerName::try_from(name).map_err(|error| error.to_string())?;
+            let connector = TlsConnector::from(Arc::new(system_trust()?));
+            let stream = connector.connect(server, stream).await.map_err(|error| format!("tls: {error}"))?;
+            request(stream, url).await
+        }
+        // A redirect must not lead out of TLS.
+        scheme => Err(format!("unsupported protocol scheme {scheme:?}; only https is allowed")),
+    }
+}
+
+async fn request<S>(stream: S, url: &Url) -> Result<Response<Incoming>, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let text = |error: hyper::Error| spire_runtime::Chain(&error).to_string();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
+    // Ends with the response: when the body was read or dropped.
+    tokio::spawn(connection);
+    let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
+    let request = Request::get(target)
+        .header(HOST, authority)
+        .header(USER_AGENT, "spire-agent")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| error.to_string())?;
+    sender.send_request(request).await.map_err(text)
+}
+
+/// Believes whom the machine believes.
+fn system_trust() -> Result<ClientConfig, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    /// Answers each connection with the next text, and remembers what was asked.
+    async fn serve(listener: UnixListener, answers: Vec<&'static str>) -> Vec<String> {
+        let mut asked = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = vec![0; 4096];
+            let length = stream.read(&mut buffer).await.unwrap();
+            asked.push(String::from_utf8_lossy(&buffer[..length]).lines().next().unwrap().to_owned());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        asked
+    }
+
+    #[tokio::test]
+    async fn a_socket_serves_the_bundle_after_redirects() {
+        // AG-213, AG-214
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bundle.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = tokio::spawn(serve(
+            listener,
+            vec![
+                "HTTP/1.1 302 Found\r\nLocation: /b?x=1\r\nContent-Length: 0\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+            ],
+        ));
+        let url = Url::parse("http://bundle.test/a").unwrap();
+        assert_eq!(download(&url, Some(&path)).await.unwrap(), "hello");
+        let error = download(&url, Some(&path)).await.unwrap_err();
+        assert_eq!(error, "error downloading trust bundle: 404 Not Found");
+        let asked = server.await.unwrap();
+        assert_eq!(asked, ["GET /a HTTP/1.1", "GET /b?x=1 HTTP/1.1", "GET /a HTTP/1.1"]);
+    }
+
+    #[tokio::test]
+    async fn a_missing_socket_is_named() {
+        let url = Url::parse("http://bundle.test/a").unwrap();
+        let error = download(&url, Some(Path::new("/nonexistent/x.sock"))).await.unwrap_err();
+        assert!(error.contains("http://bundle.test/a") && error.contains("/nonexistent/x.sock"), "{error}");
+    }
+}
