@@ -5,12 +5,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{codegen, install, layers, root, sh};
+use crate::{codegen, docs, install, layers, root, sh};
 
 pub fn run() -> Result<()> {
     install::run()?;
     sh("cargo", &["fmt", "--all", "--check"])?;
     layers::run()?;
+    docs::run()?;
     codegen::run(&["--check".to_owned()])?;
     sh("cargo", &["deny", "--workspace", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"])?;
     sh("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -66,6 +67,14 @@ pub fn run() -> Result<()> {
 }
 
 fn manifests() -> Result<Vec<Manifest>> {
+    let paths = manifest_paths()?.into_iter();
+    paths
+        .map(|path| toml::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string()))
+        .collect()
+}
+
+/// The manifests of all packages of the workspace.
+pub fn manifest_paths() -> Result<Vec<PathBuf>> {
     let root = crate::root();
     let mut paths =
         vec![root.join("xtask/Cargo.toml"), root.join("bench/Cargo.toml"), root.join("tests/e2e/Cargo.toml")];
@@ -74,9 +83,6 @@ fn manifests() -> Result<Vec<Manifest>> {
             paths.push(entry?.path().join("Cargo.toml"));
         }
     }
-    paths
-        .into_iter()
-        .filter(|path| path.exists())
-        .map(|path| toml::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string()))
-        .collect()
+    paths.retain(|path| path.exists());
+    Ok(paths)
 }

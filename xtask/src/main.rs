@@ -11,14 +11,16 @@ mod bench;
 mod ci;
 mod codegen;
 mod conform;
+mod docs;
 mod install;
 mod layers;
 
 const USAGE: &str = "usage: cargo xtask <chore>
 
-  ci                       what CI runs: install, fmt, clippy, layers, deny, codegen --check, all tests
+  ci                       what CI runs: install, fmt, clippy, layers, docs, deny, codegen --check, all tests
   codegen [--check]        compile proto/ into crates/spire-proto/src/gen
   layers                   check that crates depend downwards only
+  docs                     check what the documents say of dependencies and files
   conform [--check|--bless] [suite] [glob…]
                            ask the release binaries what SPIRE was asked
   bench [--check] [scenario…]
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(),
         "codegen" => codegen::run(&rest),
         "layers" => layers::run(),
+        "docs" => docs::run(),
         "conform" => conform::run(&rest),
         "bench" => bench::run(&rest),
         "" | "help" | "-h" | "--help" => {
