@@ -34,7 +34,7 @@ pub enum ClusterError {
     Server(String),
     #[error("the agent stopped: {0}")]
     Agent(String),
-    #[error("{0} did not answer within {} s", START_WITHIN.as_secs())]
+    #[error("{0} did not answer within a minute")]
     Silent(&'static str),
 }
 
@@ -92,16 +92,17 @@ impl Cluster {
         if let Some(by) = holder::of_port(port) {
             return Err(ClusterError::PortInUse { port, by });
         }
+        let (server_socket, workload_socket) = (folder.server_socket(), folder.workload_socket());
         let mut server = start_server(folder);
         let bundle = tokio::select! {
             reason = server.ended() => return Err(ClusterError::Server(reason)),
-            bundle = bundle(&folder.server_socket()) => bundle.ok_or(ClusterError::Silent("the server"))?,
+            bundle = bundle(&server_socket) => bundle.ok_or(ClusterError::Silent("the server"))?,
         };
         folder.write(&folder.bundle(), &bundle, 0o644)?;
         let mut agent = start_agent(folder);
         let listening = tokio::select! {
             reason = agent.ended() => Err(ClusterError::Agent(reason)),
-            listening = listening(&folder.workload_socket()) => match listening {
+            listening = listening(&workload_socket) => match listening {
                 true => Ok(()),
                 false => Err(ClusterError::Silent("the agent")),
             },
@@ -136,8 +137,7 @@ impl Cluster {
 fn start_server(folder: &Folder) -> Part {
     let (shutdown, conf) = (Shutdown::new(), folder.server_conf().display().to_string());
     let stop = shutdown.clone();
-    let task =
-        tokio::spawn(async move { spire_server_bin::serve(&conf, LogStream::Discard, stop).await });
+    let task = tokio::spawn(async move { spire_server_bin::serve(&conf, LogStream::Discard, stop).await });
     Part { shutdown, task }
 }
 

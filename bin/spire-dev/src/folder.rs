@@ -24,7 +24,9 @@ pub enum FolderError {
     Make { path: String, reason: String },
     #[error("cannot write {path}: {reason}")]
     Write { path: String, reason: String },
-    #[error("{path} is {length} bytes long, but sockets allow {SOCKET_PATH_MAX}; choose a shorter folder with -dir")]
+    #[error(
+        "{path} is {length} bytes long, but sockets allow {SOCKET_PATH_MAX}; choose a shorter folder with -dir"
+    )]
     TooLong { path: String, length: usize },
 }
 

@@ -50,9 +50,7 @@ fn process_with_socket(inode: u64) -> Option<u32> {
         let pid: u32 = process.file_name().to_str()?.parse().ok()?;
         let mut files = std::fs::read_dir(process.path().join("fd")).ok()?.flatten();
         files
-            .any(|file| {
-                std::fs::read_link(file.path()).is_ok_and(|target| target.to_str() == Some(&wanted))
-            })
+            .any(|file| std::fs::read_link(file.path()).is_ok_and(|target| target.to_str() == Some(&wanted)))
             .then_some(pid)
     })
 }

@@ -30,10 +30,10 @@ pub(crate) async fn ensure(folder: &Folder, now: OffsetDateTime) -> Result<(), C
         extra_extensions: Vec::new(),
     };
     let issuer = Issuer { name, key_id: None };
-    let der = sign_certificate(&template, key.public_key(), &issuer, &key)
-        .await
-        .map_err(|error| failed(&error))?;
-    folder.write(&folder.node_key(), &pem::encode_private_key(&key.to_pkcs8()), 0o600)?;
+    let der =
+        sign_certificate(&template, key.public_key(), &issuer, &key).await.map_err(|error| failed(&error))?;
+    let pkcs8 = key.to_pkcs8().map_err(|error| failed(&error))?;
+    folder.write(&folder.node_key(), &pem::encode_private_key(&pkcs8), 0o600)?;
     folder.write(&folder.node_certificate(), &pem::encode_certificate(&der), 0o644)?;
     Ok(())
 }

@@ -37,10 +37,7 @@ pub(crate) struct Mistake {
     pub code: i32,
 }
 
-pub(crate) fn parse(
-    args: &[String],
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<Options, Mistake> {
+pub(crate) fn parse(args: &[String], variable: &dyn Fn(&str) -> Option<String>) -> Result<Options, Mistake> {
     let words = args.iter().position(|arg| arg == "server" || arg == "agent");
     let (own, action) = match words {
         Some(at) if args[at] == "server" => (&args[..at], Action::Server(args[at + 1..].to_vec())),
@@ -73,7 +70,11 @@ pub(crate) fn parse(
 
 fn declared() -> FlagSet {
     let mut flags = FlagSet::new("spire-dev");
-    flags.string("dir", "", "Folder of the database, keys, sockets and log (env SPIRE_DEV_DIR; default ~/.spire-dev)");
+    flags.string(
+        "dir",
+        "",
+        "Folder of the database, keys, sockets and log (env SPIRE_DEV_DIR; default ~/.spire-dev)",
+    );
     flags.bool("ephemeral", "Use a new folder and remove it at the end");
     flags.int("port", DEFAULT_PORT, "Port of the server on 127.0.0.1");
     flags.string("trustDomain", DEFAULT_TRUST_DOMAIN, "Trust domain, when the folder is new");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use spire_runtime::build_info;
+use time::format_description::well_known::Rfc3339;
 
 use crate::folder::Folder;
 use crate::own_svid::OwnSvid;
@@ -38,7 +39,7 @@ pub(crate) fn text(folder: &Folder, svid: &OwnSvid, took: Duration) -> String {
         workload = folder.workload_socket().display(),
         log = folder.log_file().display(),
         id = svid.id,
-        expiry = svid.not_after,
+        expiry = svid.not_after.format(&Rfc3339).unwrap_or_default(),
     )
 }
 
