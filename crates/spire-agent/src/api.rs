@@ -5,9 +5,11 @@ mod debug;
 mod health;
 mod logger;
 mod rate_limit;
+mod reflection;
 mod workload;
 
 pub use debug::DebugApi;
 pub use health::{HealthApi, probe};
 pub use logger::LoggerApi;
+pub use reflection::{ReflectionApi, Schema};
 pub use workload::{Limits as WorkloadLimits, WorkloadApi, WorkloadService};

@@ -23,7 +23,8 @@ pub struct ServerLink {
     current: Mutex<Current>,
     /// Held for writing while the agent's SVID changes: the server accepts only the newest one.
     rotation: RwLock<()>,
-    identity_changed: watch::Sender<u64>,
+    /// Counts connections that are given up.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +43,7 @@ impl ServerLink {
             tls,
             current: Mutex::default(),
             rotation: RwLock::new(()),
-            identity_changed: watch::Sender::new(0),
+            changes: watch::Sender::new(0),
         })
     }
 
@@ -60,8 +61,8 @@ impl ServerLink {
 
     fn close(&self, number: u64) {
         let mut current = self.current.lock();
-        if current.number == number {
-            current.channel = None;
+        if current.number == number && current.channel.take().is_some() {
+            self.changes.send_modify(|count| *count += 1);
         }
     }
 
@@ -85,14 +86,14 @@ impl ServerLink {
         let outcome = tokio::time::timeout(timeout, call(channel)).await;
         let outcome = outcome.unwrap_or_else(|_| Err(Status::deadline_exceeded("context deadline exceeded")));
         if let Err(status) = &outcome
-            && !matches!(status.code(), Code::NotFound | Code::Unimplemented)
+            && speaks_of_the_connection(status.code())
         {
             self.close(number);
         }
         outcome
     }
 
-    /// For a stream that outlives calls; it must end when [`identity_changes`](Self::identity_changes) says so.
+    /// For a stream that outlives calls; it must end when [`changes`](Self::changes) says so.
     pub async fn stream_channel(&self) -> Result<Channel, Status> {
         let _unchanged = self.rotation.read().await;
         Ok(self.channel()?.0)
@@ -106,10 +107,24 @@ impl ServerLink {
     /// The agent has a new SVID, so connections made with the old one are of no use.
     pub fn identity_changed(&self) {
         self.current.lock().channel = None;
-        self.identity_changed.send_modify(|count| *count += 1);
+        self.changes.send_modify(|count| *count += 1);
     }
 
-    pub fn identity_changes(&self) -> watch::Receiver<u64> {
-        self.identity_changed.subscribe()
+    /// Changes whenever a connection is given up.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
+}
+
+/// Failures after which another connection, maybe to another server, may do better (AG-236).
+fn speaks_of_the_connection(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+    )
 }

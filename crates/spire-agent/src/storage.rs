@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
+use spire_crypto::go_text::{base64_error, json_error};
 use spire_crypto::pem;
 use spire_crypto::x509::Certificate;
 use spire_runtime::atomic_file;
@@ -21,8 +22,9 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 pub enum StorageError {
     #[error("failed to open storage: failed to read data: open {path}: {reason}")]
     Read { path: String, reason: String },
-    #[error("failed to open storage: failed to unmarshal data: {path}: {reason}")]
-    Malformed { path: String, reason: String },
+    /// The text is upstream's, which names no file; the log does.
+    #[error("failed to open storage: failed to unmarshal data: {0}")]
+    Malformed(String),
     #[error("failed to write data file: {0}")]
     Write(String),
 }
@@ -91,9 +93,14 @@ impl Storage {
         let path = data_dir.join(FILE);
         let shown = || path.display().to_string();
         let data = match std::fs::read(&path) {
-            Ok(bytes) => {
-                Data::parse(&bytes).map_err(|reason| StorageError::Malformed { path: shown(), reason })?
-            }
+            Ok(bytes) => Data::parse(&bytes).map_err(|reason| {
+                tracing::error!(
+                    path = shown(),
+                    reason,
+                    "The agent's data cannot be read and is left as it is; restore the file, or remove it to attest anew"
+                );
+                StorageError::Malformed(reason)
+            })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Data::default(),
             Err(error) => {
                 let reason = spire_runtime::logging::os_error_text(&error);
@@ -158,7 +165,7 @@ impl Storage {
 
 impl Data {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let disk: OnDisk = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let disk: OnDisk = serde_json::from_slice(bytes).map_err(|error| json_error(bytes, &error))?;
         let started = match disk.bootstrap_start_time.as_deref() {
             None | Some(NEVER) => None,
             Some(text) => {
@@ -200,7 +207,7 @@ impl Data {
 fn certificates(items: Option<Vec<String>>) -> Result<Vec<Certificate>, String> {
     let mut all = Vec::new();
     for item in items.unwrap_or_default() {
-        let text = BASE64_STANDARD.decode(item).map_err(|error| error.to_string())?;
+        let text = BASE64_STANDARD.decode(&item).map_err(|error| base64_error(&item, &error))?;
         all.extend(pem::parse_certificates(&text).map_err(|error| error.to_string())?);
     }
     Ok(all)

@@ -16,6 +16,10 @@ use crate::x509::{Certificate, X509Error};
 /// Why a document was not read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
+    /// It is no JSON.
+    #[error("{0}")]
+    Read(String),
+    /// It could not be written.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
     #[error("no authorities found")]
@@ -177,7 +181,8 @@ pub fn unmarshal(
     document: &[u8],
     reader: Reader,
 ) -> Result<Bundle, DocumentError> {
-    let document: Map<String, Value> = serde_json::from_slice(document)?;
+    let document: Map<String, Value> = serde_json::from_slice(document)
+        .map_err(|error| DocumentError::Read(crate::go_text::json_error(document, &error)))?;
     let mut bundle = Bundle::empty(trust_domain);
     match document.get("keys") {
         Some(Value::Array(keys)) => {

@@ -2,6 +2,7 @@
 //! crypto backend (architecture A10).
 
 pub mod bundle_document;
+pub mod go_text;
 pub mod hash;
 pub mod jose;
 pub mod key;

@@ -49,7 +49,7 @@ impl View {
             }
         }
         Self {
-            settled: !waiting && !(refused && svids.is_empty()),
+            settled: !(waiting || refused && svids.is_empty()),
             entries: without_duplicates(entries, |entry| entry),
             svids: without_duplicates(svids, |svid| &svid.entry),
             own: bundles.own(),

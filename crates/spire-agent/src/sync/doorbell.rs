@@ -26,14 +26,14 @@ pub async fn listen(
 ) {
     let options = BackoffOptions { max_interval: Some(LAST_RETRY), ..BackoffOptions::default() };
     let mut backoff = Backoff::with(FIRST_RETRY, options, clock.clone(), random);
-    let mut identity = link.identity_changes();
+    let mut changes = link.changes();
     while !shutdown.is_cancelled() {
-        identity.mark_unchanged();
+        changes.mark_unchanged();
         let mut rang = false;
         let ended = tokio::select! {
             ended = follow(&link, &rings, &mut rang) => Some(ended),
-            // The connection belongs to an SVID that is not ours any more.
-            _ = identity.changed() => None,
+            // The connection is dead, or belongs to an SVID that is not ours any more.
+            _ = changes.changed() => None,
             () = shutdown.cancelled() => return,
         };
         if rang {
@@ -50,7 +50,7 @@ pub async fn listen(
         }
         tokio::select! {
             () = clock.sleep(wait) => {}
-            _ = identity.changed() => {}
+            _ = changes.changed() => {}
             () = shutdown.cancelled() => return,
         }
     }

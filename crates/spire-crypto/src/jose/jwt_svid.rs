@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use spire_types::{SpiffeId, TrustDomain};
 
+use crate::go_text::{base64_error, json_error};
 use crate::key::{KeyAlgorithm, PublicKey, SignatureScheme};
 use crate::signer::{SignError, Signer};
 
@@ -43,6 +44,9 @@ pub struct JwtHeader {
 pub enum JwtError {
     #[error("unable to parse JWT token: {0}")]
     Parse(String),
+    /// A claim is of another type than it must be.
+    #[error("go-jose/go-jose/jwt: {0}")]
+    Claim(&'static str),
     #[error("token header missing key id")]
     NoKeyId,
     /// CA-398, CA-552
@@ -59,15 +63,15 @@ pub enum JwtError {
     NoKeys(TrustDomain),
     #[error("public key \"{kid}\" not found in trust domain \"{trust_domain}\"")]
     UnknownKey { kid: String, trust_domain: TrustDomain },
-    #[error("unable to get claims from token: go-jose/go-jose: error in cryptographic primitive")]
+    #[error("go-jose/go-jose: error in cryptographic primitive")]
     Signature,
     #[error("expected audience in {expected} (audience={found})")]
     Audience { expected: String, found: String },
     #[error("token has expired")]
     Expired,
-    #[error("token is not yet valid")]
+    #[error("go-jose/go-jose/jwt: validation failed, token not valid yet (nbf)")]
     NotYetValid,
-    #[error("token was issued in the future")]
+    #[error("go-jose/go-jose/jwt: validation field, token issued in the future (iat)")]
     IssuedInFuture,
 }
 
@@ -116,14 +120,17 @@ pub fn peek_header(token: &str) -> Result<(JwtHeader, Claims), JwtError> {
     else {
         return Err(malformed("compact JWS format must have three parts"));
     };
-    let decode =
-        |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|error| JwtError::Parse(error.to_string()));
-    let header: JwtHeader =
-        serde_json::from_slice(&decode(header)?).map_err(|error| JwtError::Parse(error.to_string()))?;
+    let decode = |part: &str| {
+        URL_SAFE_NO_PAD.decode(part).map_err(|error| JwtError::Parse(base64_error(part, &error)))
+    };
+    let header: JwtHeader = read_json(&decode(header)?)?;
     decode(signature)?;
-    let claims: Claims =
-        serde_json::from_slice(&decode(claims)?).map_err(|error| JwtError::Parse(error.to_string()))?;
+    let claims: Claims = read_json(&decode(claims)?)?;
     Ok((header, claims))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(text: &[u8]) -> Result<T, JwtError> {
+    serde_json::from_slice(text).map_err(|error| JwtError::Parse(json_error(text, &error)))
 }
 
 /// Validates a token against the keys of its subject's trust domain and one
@@ -150,6 +157,7 @@ where
     if !matches!(header.typ.as_deref(), None | Some("JWT" | "JOSE")) {
         return Err(JwtError::Type);
     }
+    check_types(&claims)?;
     let subject =
         claims.get("sub").and_then(Value::as_str).filter(|s| !s.is_empty()).ok_or(JwtError::NoSubject)?;
     let expiry = number(&claims, "exp")?.ok_or(JwtError::NoExpiry)?;
@@ -175,12 +183,27 @@ where
     Ok((id, claims))
 }
 
+/// Upstream reads the claims before it looks at any of them.
+fn check_types(claims: &Claims) -> Result<(), JwtError> {
+    match claims.get("aud") {
+        None | Some(Value::Null | Value::String(_)) => {}
+        Some(Value::Array(items)) if items.iter().all(Value::is_string) => {}
+        Some(_) => {
+            return Err(JwtError::Claim("expected string or array value to unmarshal to Audience"));
+        }
+    }
+    for name in ["exp", "nbf", "iat"] {
+        number(claims, name)?;
+    }
+    Ok(())
+}
+
 fn number(claims: &Claims, name: &str) -> Result<Option<f64>, JwtError> {
     match claims.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_f64() {
             Some(number) => Ok(Some(number)),
-            None => Err(JwtError::Parse(format!("claim {name:?} is not a number"))),
+            None => Err(JwtError::Claim("expected number value to unmarshal NumericDate")),
         },
     }
 }

@@ -33,7 +33,8 @@ pub(super) fn read(path: &Path) -> Result<KeyRing, PluginError> {
             path.display().to_string()
         ))
     };
-    let document: Map<String, Value> = serde_json::from_slice(&text).map_err(|error| undecodable(&error))?;
+    let document: Map<String, Value> = serde_json::from_slice(&text)
+        .map_err(|error| undecodable(&spire_crypto::go_text::json_error(&text, &error)))?;
     let keys = document.iter().find(|(name, _)| name.eq_ignore_ascii_case("keys")).map(|(_, keys)| keys);
     let mut ring = KeyRing::new();
     match keys {
