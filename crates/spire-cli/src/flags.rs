@@ -20,6 +20,8 @@ enum Value {
     String(String),
     Int(i64),
     Bool(bool),
+    /// Set by any value (SC-252).
+    Switch(bool),
     Duration(GoDuration),
     /// A duration whose mistakes are told in the parser's own words (AG-168).
     PlainDuration(GoDuration),
@@ -81,6 +83,11 @@ impl FlagSet {
         self.add(name, usage, Value::Bool(false));
     }
 
+    /// A bool that every value sets, `false` as well (SC-252).
+    pub fn switch(&mut self, name: &'static str, usage: &'static str) {
+        self.add(name, usage, Value::Switch(false));
+    }
+
     pub fn duration(&mut self, name: &'static str, default: GoDuration, usage: &'static str) {
         self.add(name, usage, Value::Duration(default));
     }
@@ -128,7 +135,7 @@ impl FlagSet {
     }
 
     pub fn is(&self, name: &str) -> bool {
-        matches!(self.find(name).map(|flag| &flag.value), Some(Value::Bool(true)))
+        matches!(self.find(name).map(|flag| &flag.value), Some(Value::Bool(true) | Value::Switch(true)))
     }
 
     pub fn time(&self, name: &str) -> GoDuration {
@@ -182,6 +189,11 @@ impl FlagSet {
                     _ => FlagError::Bad(format!("flag provided but not defined: -{name}")),
                 });
             };
+            if matches!(self.flags[index].value, Value::Switch(_)) {
+                let flag = &mut self.flags[index];
+                (flag.value, flag.set) = (Value::Switch(true), true);
+                continue;
+            }
             if matches!(self.flags[index].value, Value::Bool(_)) {
                 let text = value.unwrap_or_else(|| "true".to_owned());
                 self.set_bool(index, &text)?;
@@ -226,7 +238,7 @@ impl FlagSet {
         let flag = &mut self.flags[target];
         match &mut flag.value {
             Value::String(value) => text.clone_into(value),
-            Value::Bool(_) | Value::AliasOf(_) => {}
+            Value::Bool(_) | Value::Switch(_) | Value::AliasOf(_) => {}
             Value::Int(value) => *value = integer(text).map_err(bad)?,
             Value::Duration(value) => *value = duration::parse(text).map_err(|_| bad("parse error"))?,
             Value::PlainDuration(value) => {
@@ -260,6 +272,7 @@ impl FlagSet {
                 Value::String(text) => ("string", (!text.is_empty()).then(|| quote(text))),
                 Value::Int(number) => ("int", (*number != 0).then(|| number.to_string())),
                 Value::Bool(value) => ("", value.then(|| "true".to_owned())),
+                Value::Switch(_) => ("", None),
                 Value::Duration(value) => ("duration", (value.0 != 0).then(|| value.to_string())),
                 Value::PlainDuration(value) => ("value", (value.0 != 0).then(|| value.to_string())),
                 Value::List(_) | Value::CommaList(_) | Value::Output(_) | Value::AliasOf(_) => {
@@ -390,6 +403,18 @@ mod tests {
             usage.contains("  -socketPath string\n    \tWhere the server is (default \"/tmp/x\")\n"),
             "{usage}"
         );
+    }
+
+    #[test]
+    fn a_switch_is_set_by_any_value() {
+        // SC-252
+        for args in [["-on"], ["-on=false"], ["-on=what"]] {
+            let mut flags = FlagSet::new("x");
+            flags.switch("on", "Set it");
+            flags.parse(&args.map(str::to_owned)).unwrap();
+            assert!(flags.is("on"), "{args:?}");
+            assert_eq!(flags.usage(), "Usage of x:\n  -on\n    \tSet it\n");
+        }
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use time::OffsetDateTime;
-
 /// Go's `%q`.
 pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
@@ -34,36 +32,62 @@ pub fn quote(text: &str) -> String {
 
 /// `2006-01-02 15:04:05 +0000 UTC`, in UTC (SC-247).
 pub fn utc_time(unix: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp(unix).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    format!("{} {} +0000 UTC", time.date(), clock(time))
-}
-
-/// The same in the local time zone, whose name is its offset where the
-/// system gives no better (SC-275).
-pub fn local_time(unix: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp(unix).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let offset = time::UtcOffset::local_offset_at(time).unwrap_or(time::UtcOffset::UTC);
-    if offset.is_utc() {
-        return utc_time(unix);
-    }
-    let time = time.to_offset(offset);
-    let sign = if offset.is_negative() { '-' } else { '+' };
-    let (hours, minutes, _) = offset.as_hms();
-    let (hours, minutes) = (hours.unsigned_abs(), minutes.unsigned_abs());
-    format!("{} {} {sign}{hours:02}{minutes:02} {sign}{hours:02}", time.date(), clock(time))
-}
-
-fn clock(time: OffsetDateTime) -> String {
-    format!("{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())
+    format!("{} +0000 UTC", date_and_clock(unix, ' '))
 }
 
 /// `2006-01-02T15:04:05Z`.
 pub fn rfc3339(unix: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp(unix).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    format!("{}T{}Z", time.date(), clock(time))
+    format!("{}Z", date_and_clock(unix, 'T'))
+}
+
+const DAY: i64 = 86_400;
+
+/// Any time, also of years that have no four digits.
+pub(crate) fn date_and_clock(unix: i64, between: char) -> String {
+    let (year, month, day) = civil_date(unix.div_euclid(DAY));
+    let second = unix.rem_euclid(DAY);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let sign = if year < 0 { "-" } else { "" };
+    let year = year.unsigned_abs();
+    format!("{sign}{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}")
+}
+
+/// Year, month and day of a day since 1970-01-01, in the proleptic Gregorian calendar. Years are counted from March
+/// within, so that the leap day is the last of its year.
+fn civil_date(days: i64) -> (i64, i64, i64) {
+    const ERA: i64 = 146_097; // days in 400 years
+    let shifted = days + 719_468; // since 0000-03-01
+    let (era, day) = (shifted.div_euclid(ERA), shifted.rem_euclid(ERA));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year + next_year, month, day)
 }
 
 /// `1 agent`, `0 agents` (SC-232).
 pub fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_in_any_year() {
+        // SC-247
+        for (unix, expected) in [
+            (0, "1970-01-01 00:00:00 +0000 UTC"),
+            (1_552_410_266, "2019-03-12 17:04:26 +0000 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 +0000 UTC"),
+            (-1, "1969-12-31 23:59:59 +0000 UTC"),
+            (-62_135_596_800, "0001-01-01 00:00:00 +0000 UTC"),
+            (99_999_999_999_999, "3170843-11-07 09:46:39 +0000 UTC"),
+        ] {
+            assert_eq!(utc_time(unix), expected);
+        }
+        assert_eq!(rfc3339(1_705_406_400), "2024-01-16T12:00:00Z");
+    }
 }

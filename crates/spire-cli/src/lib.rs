@@ -5,10 +5,12 @@ mod app;
 mod flags;
 pub mod go_text;
 mod json;
+mod local_zone;
 mod output;
 pub mod socket;
 
 pub use app::{App, Command, Context, Env, ErrorStyle, Failure, Outcome};
 pub use flags::{FlagError, FlagSet};
 pub use json::{Messages, escape_html, plain_json, sorted_json};
+pub use local_zone::LocalZone;
 pub use output::Format;
