@@ -31,11 +31,16 @@ struct Settings {
 
 impl Settings {
     fn read(data: &Object) -> Result<Self, PluginError> {
-        decode(data, |fields| {
+        let read = decode(data, |fields| {
             Ok(Self {
                 discover_workload_path: fields.bool("discover_workload_path")?.unwrap_or_default(),
                 workload_size_limit: fields.int("workload_size_limit")?.unwrap_or_default(),
             })
+        });
+        // This plugin says "failed" where the others say "unable".
+        read.map_err(|error| PluginError {
+            message: error.message.replacen("unable to decode", "failed to decode", 1),
+            ..error
         })
     }
 }
@@ -61,8 +66,7 @@ impl WorkloadAttestor for Unix {
         let limit = self.settings.workload_size_limit;
         if limit >= 0 {
             // Large files would block the async threads for long.
-            let shown = path.display().to_string();
-            let digest = tokio::task::spawn_blocking(move || hash(&exe, &shown, limit))
+            let digest = tokio::task::spawn_blocking(move || hash(&exe, limit))
                 .await
                 .map_err(|error| PluginError::internal(format!("SHA256 digest: {error}")))?;
             facts.push(format!(
@@ -113,11 +117,11 @@ fn group_name(gid: u32) -> Option<String> {
 }
 
 /// Reads through `/proc/<pid>/exe`, so another mount namespace does not matter.
-fn hash(exe: &Path, shown: &str, limit: i64) -> Result<String, String> {
+fn hash(exe: &Path, limit: i64) -> Result<String, String> {
     let mut file = fs::File::open(exe).map_err(|error| error.to_string())?;
     let size = file.metadata().map_err(|error| error.to_string())?.len();
     if limit > 0 && size > limit.unsigned_abs() {
-        return Err(format!("workload {shown} exceeds size limit ({size} > {limit})"));
+        return Err(format!("workload {} exceeds size limit ({size} > {limit})", exe.display()));
     }
     let mut digest = Sha256::default();
     let mut buffer = vec![0; 64 * 1024];

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::Stream;
 use spire_net::local::LocalPeer;
 use spire_runtime::logging::{LogLevel, LogValue};
-use spire_runtime::{Backoff, BackoffOptions};
+use spire_runtime::{Backoff, BackoffOptions, SystemRandom};
 use spire_types::Selector;
 use tonic::Status;
 
@@ -61,7 +61,7 @@ impl Watch {
     async fn first(&mut self) -> Result<Arc<View>, Status> {
         let mut waiting = Waiting { call: &self.call, over: false };
         let options = BackoffOptions { max_interval: Some(LAST_LINE), ..BackoffOptions::default() };
-        let mut lines = Backoff::new(FIRST_LINE, options);
+        let mut lines = Backoff::with(FIRST_LINE, options, self.api.clock.clone(), Arc::new(SystemRandom));
         let settled = self.subscription.settled();
         tokio::pin!(settled);
         let view = loop {
