@@ -57,7 +57,37 @@ fn read(row: Row<'_>) -> Result<(i64, AttestedAgent)> {
     Ok((row.int(0)?, agent))
 }
 
+fn push_insert(query: &mut Query, tx: &Tx, agent: &AttestedAgent) {
+    query.push(
+        "INSERT INTO attested_node_entries (created_at, updated_at, spiffe_id, data_type, serial_number, \
+         expires_at, new_serial_number, new_expires_at, can_reattest, agent_version)",
+    );
+    query.push_rows(1, 10);
+    query.add(tx.stamp()).add(tx.stamp()).add(agent.spiffe_id.as_str()).add(agent.attestation_type.as_str());
+    query.add(agent.serial_number.as_str()).add(expiry(tx, agent.not_after));
+    query.add(agent.new_serial_number.as_str()).add(new_expiry(tx, agent.new_not_after));
+    query.add(agent.can_reattest).add(agent.agent_version.as_str()).push(";");
+}
+
 impl Datastore {
+    /// Stores a new agent and, in the same transaction, what is known about it.
+    ///
+    /// # Errors
+    /// Already exists if its ID does, or if a selector is given twice.
+    pub async fn create_agent_with_selectors(
+        &self,
+        agent: &AttestedAgent,
+        selectors: &[Selector],
+    ) -> Result<()> {
+        let mut tx = self.begin_write().await?;
+        let mut query = Query::build();
+        selectors::push_replacement(&mut tx, &mut query, &agent.spiffe_id, selectors).await?;
+        push_insert(&mut query, &tx, agent);
+        push_agent_event(&mut query, &mut tx, &agent.spiffe_id);
+        tx.defer(query).await?;
+        tx.commit().await
+    }
+
     /// Stores a new agent, without its selectors.
     ///
     /// # Errors
@@ -65,19 +95,7 @@ impl Datastore {
     pub async fn create_agent(&self, agent: &AttestedAgent) -> Result<AttestedAgent> {
         let mut tx = self.begin_write().await?;
         let mut query = Query::build();
-        query.push(
-            "INSERT INTO attested_node_entries (created_at, updated_at, spiffe_id, data_type, serial_number, \
-             expires_at, new_serial_number, new_expires_at, can_reattest, agent_version)",
-        );
-        query.push_rows(1, 10);
-        query
-            .add(tx.stamp())
-            .add(tx.stamp())
-            .add(agent.spiffe_id.as_str())
-            .add(agent.attestation_type.as_str());
-        query.add(agent.serial_number.as_str()).add(expiry(&tx, agent.not_after));
-        query.add(agent.new_serial_number.as_str()).add(new_expiry(&tx, agent.new_not_after));
-        query.add(agent.can_reattest).add(agent.agent_version.as_str()).push(";");
+        push_insert(&mut query, &tx, agent);
         push_agent_event(&mut query, &mut tx, &agent.spiffe_id);
         tx.defer(query).await?;
         tx.commit().await?;

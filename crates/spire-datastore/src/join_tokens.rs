@@ -24,27 +24,19 @@ impl Datastore {
         tx.commit().await
     }
 
-    /// The token, if it has not been used.
-    pub async fn fetch_join_token(&self, token: &str) -> Result<Option<JoinToken>> {
-        let query = Query::new("SELECT token, expiry FROM join_tokens WHERE token = ?").bind(token);
-        self.read_one(query, |row| Ok(JoinToken { token: row.text(0)?.to_owned(), expires_at: row.int(1)? }))
-            .await
-    }
-
-    /// Takes the token away; of several callers exactly one succeeds.
-    ///
-    /// # Errors
-    /// Not found if somebody else was faster.
-    pub async fn delete_join_token(&self, token: &str) -> Result<()> {
-        let mut tx = self.begin_write().await?;
-        let affected = tx.execute(Query::new("DELETE FROM join_tokens WHERE token = ?").bind(token)).await?;
-        match affected {
-            0 => Err(DatastoreError::record_not_found()),
-            1 => tx.commit().await,
-            many => {
-                Err(DatastoreError::sql(format!("expected to delete one row, but {many} rows were affected")))
-            }
-        }
+    /// Takes the token away and returns what it was; of several callers exactly one gets it.
+    pub async fn take_join_token(&self, token: &str) -> Result<Option<JoinToken>> {
+        let tx = self.begin_write().await?;
+        let mut found = None;
+        let mut query = Query::build();
+        query.push("SELECT token, expiry FROM join_tokens WHERE token = ?;").add(token);
+        query.push("DELETE FROM join_tokens WHERE token = ?").add(token);
+        tx.finish(query, |_, row| {
+            found = Some(JoinToken { token: row.text(0)?.to_owned(), expires_at: row.int(1)? });
+            Ok(())
+        })
+        .await?;
+        Ok(found)
     }
 
     /// Removes tokens that expired before `before`. Nothing calls this on its own (SA-394).

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use crate::changes::{ChangeReceiver, ChangeSender};
 use crate::dialect::sqlite::{self, SqlitePools};
+use crate::entries::Creations;
 use crate::error::DatastoreError;
 use crate::settings::{DatabaseType, DatastoreSettings};
 use crate::sql::{self, Query, Row};
@@ -25,6 +26,7 @@ struct Inner {
     clock: SharedClock,
     log_sql: bool,
     changes: ChangeSender,
+    creations: Creations,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,7 @@ impl Datastore {
                 clock,
                 log_sql: settings.log_sql,
                 changes: ChangeSender::new(),
+                creations: Creations::default(),
             }),
         };
         migrate::migrate(&store, settings.disable_migration).await?;
@@ -98,6 +101,10 @@ impl Datastore {
     /// Asks the database for a trivial answer.
     pub async fn ping(&self) -> Result<()> {
         self.read_one(Query::new("SELECT 1"), |row| row.int(0)).await.map(|_| ())
+    }
+
+    pub(crate) fn creations(&self) -> &Creations {
+        &self.inner.creations
     }
 
     pub(crate) fn now(&self) -> OffsetDateTime {

@@ -7,9 +7,34 @@ use crate::Result;
 use crate::events::push_agent_event;
 use crate::sql::Query;
 use crate::store::Datastore;
+use crate::transaction::Tx;
 
 /// Rows per statement.
 const CHUNK: usize = 500;
+
+/// Statements that put these selectors in the place of all earlier ones.
+pub(super) async fn push_replacement(
+    tx: &mut Tx,
+    query: &mut Query,
+    spiffe_id: &str,
+    selectors: &[Selector],
+) -> Result<()> {
+    // By id, because deleting by SPIFFE ID makes MySQL lock gaps and deadlock (SA-341).
+    let old = Query::new("SELECT id FROM node_resolver_map_entries WHERE spiffe_id = ?").bind(spiffe_id);
+    let old = tx.all(old, |row| row.int(0)).await?;
+    for chunk in old.chunks(CHUNK) {
+        query.push("DELETE FROM node_resolver_map_entries WHERE id IN (");
+        query.push_list(chunk.iter().copied()).push(");");
+    }
+    for chunk in selectors.chunks(CHUNK) {
+        query.push("INSERT INTO node_resolver_map_entries (created_at, updated_at, spiffe_id, type, value)");
+        query.push_rows(chunk.len(), 5).push(";");
+        for selector in chunk {
+            query.add(tx.stamp()).add(tx.stamp()).add(spiffe_id).add(selector.kind()).add(selector.value());
+        }
+    }
+    Ok(())
+}
 
 impl Datastore {
     /// Replaces the selectors of an agent, which need not have a row of its own yet.
@@ -18,28 +43,8 @@ impl Datastore {
     /// Already exists if a selector is given twice.
     pub async fn set_agent_selectors(&self, spiffe_id: &str, selectors: &[Selector]) -> Result<()> {
         let mut tx = self.begin_write().await?;
-        // By id, because deleting by SPIFFE ID makes MySQL lock gaps and deadlock (SA-341).
-        let old = Query::new("SELECT id FROM node_resolver_map_entries WHERE spiffe_id = ?").bind(spiffe_id);
-        let old = tx.all(old, |row| row.int(0)).await?;
         let mut query = Query::build();
-        for chunk in old.chunks(CHUNK) {
-            query.push("DELETE FROM node_resolver_map_entries WHERE id IN (");
-            query.push_list(chunk.iter().copied()).push(");");
-        }
-        for chunk in selectors.chunks(CHUNK) {
-            query.push(
-                "INSERT INTO node_resolver_map_entries (created_at, updated_at, spiffe_id, type, value)",
-            );
-            query.push_rows(chunk.len(), 5).push(";");
-            for selector in chunk {
-                query
-                    .add(tx.stamp())
-                    .add(tx.stamp())
-                    .add(spiffe_id)
-                    .add(selector.kind())
-                    .add(selector.value());
-            }
-        }
+        push_replacement(&mut tx, &mut query, spiffe_id, selectors).await?;
         push_agent_event(&mut query, &mut tx, spiffe_id);
         tx.defer(query).await?;
         tx.commit().await

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use spire_types::{Entry, Selector, TrustDomain};
 use uuid::Uuid;
 
+use super::group::create_together;
 use super::{CreatedEntry, attributes, in_index_order, load, validate};
 use crate::changes::Change;
 use crate::sql::Query;
@@ -31,34 +32,23 @@ impl Datastore {
         results.pop().unwrap_or_else(|| Err(DatastoreError::sql("no result")))
     }
 
-    /// The same for many, each with its own result in the order of the input, in one transaction.
+    /// The same for many, each with its own result in the order of the input, in one transaction, which entries of
+    /// other callers may share.
     ///
     /// If the transaction as a whole fails nothing is written and every valid entry gets that error.
     pub async fn create_entries_batch(&self, entries: &[Entry]) -> Vec<Result<CreatedEntry>> {
         let checked: Vec<Result<&Entry>> =
             entries.iter().map(|entry| validate::for_create(entry).map(|()| entry)).collect();
-        let valid: Vec<&Entry> = checked.iter().filter_map(|entry| entry.as_ref().ok().copied()).collect();
-        let mut outcomes = match self.create_valid(&valid).await {
-            Ok(outcomes) => outcomes,
-            Err(error) => vec![Err(error); valid.len()],
-        }
-        .into_iter();
+        let valid: Vec<Entry> =
+            checked.iter().filter_map(|entry| entry.as_ref().ok().map(|entry| (*entry).clone())).collect();
+        let outcomes = if valid.is_empty() { Vec::new() } else { create_together(self, valid).await };
+        let mut outcomes = outcomes.into_iter();
         let mut next = || outcomes.next().unwrap_or_else(|| Err(DatastoreError::sql("no result")));
         checked.into_iter().map(|entry| entry.and_then(|_| next())).collect()
     }
-
-    async fn create_valid(&self, entries: &[&Entry]) -> Result<Vec<Result<CreatedEntry>>> {
-        if entries.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut tx = self.begin_write().await?;
-        let outcomes = create(&mut tx, entries).await?;
-        tx.commit().await?;
-        Ok(outcomes)
-    }
 }
 
-async fn create(tx: &mut Tx, entries: &[&Entry]) -> Result<Vec<Result<CreatedEntry>>> {
+pub(super) async fn create(tx: &mut Tx, entries: &[&Entry]) -> Result<Vec<Result<CreatedEntry>>> {
     let known = Known::look_up(tx, entries).await?;
     if entries.len() > 1 && known.something_may_fail(entries) {
         return one_by_one(tx, entries).await;

@@ -295,3 +295,21 @@ fn no_fields() -> EntryMask {
         additional_attributes: false,
     }
 }
+
+#[tokio::test]
+async fn callers_at_the_same_time_share_transactions_and_keep_their_own_results() {
+    // SA-347: a twin is found whoever wrote it, and a failure stays with its entry.
+    let f = Fixture::new().await;
+    let mut missing = entry("/bad", &["unix:uid:1"]);
+    missing.federates_with = vec![td("nobody.org")];
+    let entries: Vec<_> = (0..20).map(|n| entry(&format!("/w{}", n / 2), &["unix:uid:1"])).collect();
+    let created = futures::future::join_all(entries.iter().map(|entry| f.store.create_entry(entry)));
+    let (created, failed) = tokio::join!(created, f.store.create_entry(&missing));
+    assert!(failed.unwrap_err().to_string().contains("unable to find federated bundle"));
+    let created: Vec<_> = created.into_iter().map(Result::unwrap).collect();
+    assert_eq!(created.iter().filter(|one| one.existing).count(), 10);
+    for pair in created.chunks(2) {
+        assert_eq!(pair[0].entry.id, pair[1].entry.id);
+    }
+    assert_eq!(f.rows(EVENTS).await.len(), 10);
+}

@@ -56,8 +56,18 @@ pub async fn attest(
         return Err(ApiError::because(Code::PermissionDenied, "failed to attest", reason));
     }
     let svid = sign(core, &id, csr).await?;
-    store_selectors(core, &id, attested.selectors).await?;
-    store_agent(core, &id, kind, &svid, attested.can_reattest, known).await?;
+    let agent = AttestedAgent {
+        spiffe_id: id.to_string(),
+        attestation_type: kind.to_owned(),
+        serial_number: serial_of(&svid)?,
+        not_after: svid.expires_at,
+        new_serial_number: String::new(),
+        new_not_after: 0,
+        can_reattest: attested.can_reattest,
+        agent_version: String::new(),
+        selectors: Vec::new(),
+    };
+    store(core, &agent, selectors_of(core, &id, attested.selectors), known.is_some()).await?;
     let address = call.caller().address.map(|address| address.to_string()).unwrap_or_default();
     let fields = AuditFields::new()
         .with("address", address)
@@ -103,14 +113,10 @@ async fn join_token(core: &Core, payload: &[u8]) -> Result<Attested, ApiError> {
         ApiError::invalid_because("failed to attest", "join token does not exist or has already been used")
     };
     let token = std::str::from_utf8(payload).map_err(|_| unknown())?;
-    let found = core.datastore.fetch_join_token(token).await;
+    let found = core.datastore.take_join_token(token).await;
     let found = found
         .map_err(|error| ApiError::internal("failed to fetch join token", error))?
         .ok_or_else(unknown)?;
-    match core.datastore.delete_join_token(token).await {
-        Ok(()) => {}
-        Err(error) => return Err(ApiError::internal("failed to delete join token", error)),
-    }
     if found.expires_at < core.clock.unix() {
         return Err(ApiError::invalid("join token expired"));
     }
@@ -204,47 +210,31 @@ fn agent_id(core: &Core, call: &Call, kind: &str, id: &str) -> Result<SpiffeId, 
     Ok(id)
 }
 
-/// Sorted and without repeats, in the place of all earlier ones (SA-051, SA-055).
-async fn store_selectors(core: &Core, id: &SpiffeId, mut selectors: Vec<Selector>) -> Result<(), ApiError> {
+/// Sorted and without repeats (SA-051).
+fn selectors_of(core: &Core, id: &SpiffeId, mut selectors: Vec<Selector>) -> Vec<Selector> {
     if core.settings.agent_spiffe_id_as_selector {
         selectors.push(Selector::unchecked("spiffe_id", &id.to_string()));
     }
     selectors.sort();
     selectors.dedup();
-    let stored = core.datastore.set_agent_selectors(&id.to_string(), &selectors).await;
-    stored.map_err(|error| ApiError::internal("failed to update selectors", error))
+    selectors
 }
 
-/// SA-056
-async fn store_agent(
+/// The selectors take the place of all earlier ones (SA-055, SA-056).
+async fn store(
     core: &Core,
-    id: &SpiffeId,
-    kind: &str,
-    svid: &spire_types::X509Svid,
-    can_reattest: bool,
-    known: Option<AttestedAgent>,
+    agent: &AttestedAgent,
+    selectors: Vec<Selector>,
+    known: bool,
 ) -> Result<(), ApiError> {
-    let agent = AttestedAgent {
-        spiffe_id: id.to_string(),
-        attestation_type: kind.to_owned(),
-        serial_number: serial_of(svid)?,
-        not_after: svid.expires_at,
-        new_serial_number: String::new(),
-        new_not_after: 0,
-        can_reattest,
-        agent_version: String::new(),
-        selectors: Vec::new(),
-    };
-    let stored = match known {
-        None => {
-            let created = core.datastore.create_agent(&agent).await;
-            created.map_err(|error| ApiError::internal("failed to create attested agent", error))
-        }
-        Some(_) => {
-            let mask = AgentMask { agent_version: false, ..AgentMask::ALL };
-            let updated = core.datastore.update_agent(&agent.spiffe_id, &agent, &mask).await;
-            updated.map_err(|error| ApiError::internal("failed to update attested agent", error))
-        }
-    };
-    stored.map(drop)
+    let datastore = &core.datastore;
+    if !known {
+        let created = datastore.create_agent_with_selectors(agent, &selectors).await;
+        return created.map_err(|error| ApiError::internal("failed to create attested agent", error));
+    }
+    let stored = datastore.set_agent_selectors(&agent.spiffe_id, &selectors).await;
+    stored.map_err(|error| ApiError::internal("failed to update selectors", error))?;
+    let mask = AgentMask { agent_version: false, ..AgentMask::ALL };
+    let updated = datastore.update_agent(&agent.spiffe_id, agent, &mask).await;
+    updated.map(drop).map_err(|error| ApiError::internal("failed to update attested agent", error))
 }
