@@ -27,7 +27,26 @@ pub fn code_name(code: Code) -> &'static str {
 
 /// `rpc error: code = NotFound desc = …`.
 pub fn rpc_error_text(status: &Status) -> String {
+    if let Some(cause) = broken_connection(status) {
+        return format!("rpc error: code = Unavailable desc = connection error: desc = {cause:?}");
+    }
     format!("rpc error: code = {} desc = {}", code_name(status.code()), status.message())
+}
+
+/// Why the other end, whatever it is, does not speak HTTP/2; tonic calls that unknown.
+fn broken_connection(status: &Status) -> Option<String> {
+    if status.code() != Code::Unknown {
+        return None;
+    }
+    let error = std::error::Error::source(status)?;
+    if !error.is::<tonic::transport::Error>() {
+        return None;
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    Some(cause.to_string())
 }
 
 #[cfg(test)]
