@@ -24,3 +24,5 @@ pub use error::AgentError;
 pub use settings::{
     AgentSettings, BundleFormat, JoinToken, RateLimits, RebootstrapMode, ServerAddress, TrustBundleSource,
 };
+#[doc(hidden)]
+pub use storage::Storage;

@@ -8,6 +8,8 @@ mod proxy_protocol;
 mod stream;
 
 pub use accept::{IncomingOptions, TlsIncoming, tls_incoming};
+#[doc(hidden)]
+pub use proxy_protocol::read_header;
 pub use proxy_protocol::{BadCidr, ProxyError, TrustedNetworks};
 pub use stream::{ConnectInfo, TlsStream};
 

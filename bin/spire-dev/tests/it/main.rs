@@ -1,3 +1,5 @@
-//! The built program, from outside.
+//! The built program, from outside; and the fuzz targets, of which none is nearer to all crates.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod documents;
+mod fuzzed;

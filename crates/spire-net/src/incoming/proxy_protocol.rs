@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 
 const V1_START: &[u8] = b"PROXY ";
@@ -109,7 +109,17 @@ pub(super) async fn read(stream: &mut TcpStream, trusted: bool) -> Result<Option
     }
 }
 
-async fn read_v1(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyError> {
+/// What the first bytes of a connection from a trusted proxy say.
+#[doc(hidden)]
+pub async fn read_header(mut bytes: &[u8]) -> Result<Option<SocketAddr>, ProxyError> {
+    match bytes.first() {
+        Some(first) if *first == V1_START[0] => read_v1(&mut bytes).await,
+        Some(first) if *first == V2_START[0] => read_v2(&mut bytes).await,
+        _ => Ok(None),
+    }
+}
+
+async fn read_v1(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, ProxyError> {
     let mut line = [0; V1_MAX];
     let mut length = 0;
     // Byte by byte, as where it ends is only known at its end. Headers are short and come once per connection.
@@ -152,7 +162,7 @@ fn parse_v1(line: &[u8]) -> Result<Option<SocketAddr>, ProxyError> {
     }
 }
 
-async fn read_v2(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyError> {
+async fn read_v2(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, ProxyError> {
     let mut head = [0; 16];
     stream.read_exact(&mut head).await?;
     if &head[..12] != V2_START || head[12] >> 4 != 2 {
