@@ -3,7 +3,7 @@
 use spire_crypto::x509::{
     Certificate, CertificateTemplate, DistinguishedName, Issuer, Subject, Usage, sign_certificate,
 };
-use spire_crypto::{KeyType, PrivateKey};
+use spire_crypto::{KeyType, PrivateKey, PublicKey};
 use time::{Duration, OffsetDateTime};
 
 /// When certificates of tests begin to be valid.
@@ -43,12 +43,17 @@ impl TestCa {
     /// An SVID that is valid for `seconds` from [`NOW`] on.
     pub async fn issue(&self, id: &str, seconds: i64) -> (Vec<Certificate>, PrivateKey) {
         let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        (self.certify(key.public_key(), id, NOW, seconds).await, key)
+    }
+
+    /// An SVID for that key, valid for `seconds` from `from` on.
+    pub async fn certify(&self, key: &PublicKey, id: &str, from: i64, seconds: i64) -> Vec<Certificate> {
         let subject = Subject { country: vec!["US".to_owned()], ..Subject::default() };
         let template = CertificateTemplate {
             serial: [2; 16],
             subject: subject.to_name().unwrap(),
-            not_before: at(NOW),
-            not_after: at(NOW + seconds),
+            not_before: at(from),
+            not_after: at(from + seconds),
             uri_san: id.to_owned(),
             dns_sans: Vec::new(),
             usage: Usage::Svid,
@@ -56,7 +61,7 @@ impl TestCa {
         };
         let key_id = self.key.public_key().subject_key_id().to_vec();
         let issuer = Issuer { name: self.name.clone(), key_id: Some(key_id) };
-        let der = sign_certificate(&template, key.public_key(), &issuer, &self.key).await.unwrap();
-        (vec![Certificate::parse(&der).unwrap()], key)
+        let der = sign_certificate(&template, key, &issuer, &self.key).await.unwrap();
+        vec![Certificate::parse(&der).unwrap()]
     }
 }

@@ -235,3 +235,6 @@ pub async fn forget_svid(storage: &Storage) {
         tracing::error!(error = %error, subsystem_name = "manager", "Failed to remove SVID");
     }
 }
+
+#[cfg(test)]
+mod tests;
