@@ -19,15 +19,16 @@ mod token_generate;
 mod token_lifetime;
 mod upstreamauthority;
 mod validate;
+mod wit_mint;
 mod x509_mint;
 
 use spire_cli::Command;
 
 pub(crate) use run::{Stop, serve};
 
-/// All commands of the program (SC-200).
-pub(crate) fn all() -> Vec<Command> {
-    vec![
+/// All commands of the program (SC-200), and those that environment variables add.
+pub(crate) fn all(variable: &dyn Fn(&str) -> Option<String>) -> Vec<Command> {
+    let mut all = vec![
         agent::ban::command(),
         agent::count::command(),
         agent::evict::command(),
@@ -72,5 +73,7 @@ pub(crate) fn all() -> Vec<Command> {
         upstreamauthority::taint::command(),
         validate::command(),
         x509_mint::command(),
-    ]
+    ];
+    all.extend(wit_mint::is_wanted(variable).then(wit_mint::command));
+    all
 }

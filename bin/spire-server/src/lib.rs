@@ -13,7 +13,8 @@ pub use builtins::BUILT_INS;
 
 /// Runs what the arguments (without the program's name) ask for; returns the exit code.
 pub async fn main(args: &[String], env: &mut Env) -> i32 {
-    let app = App { name: "spire-server", version: build_info::VERSION, commands: command::all() };
+    let commands = command::all(&*env.variable);
+    let app = App { name: "spire-server", version: build_info::VERSION, commands };
     app.run(args, env).await
 }
 

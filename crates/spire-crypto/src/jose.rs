@@ -2,8 +2,10 @@
 
 mod jwk;
 mod jwt_svid;
+mod private_jwk;
 
 pub use jwk::{JwkError, jwk_members, public_key_of};
 pub use jwt_svid::{
     Claims, JwtClaims, JwtError, JwtHeader, jws_algorithm, peek_header, sign_jwt_svid, validate_jwt_svid,
 };
+pub use private_jwk::private_jwk;
