@@ -4,6 +4,8 @@
 //! that whoever acts on facts gathered about the id can make sure afterwards that they were facts about the caller
 //! (AG-457 to AG-460).
 
+mod authority;
+mod huffman;
 mod listener;
 mod peer_pidfd;
 mod pin;

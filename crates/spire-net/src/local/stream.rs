@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tonic::transport::server::Connected;
 
+use super::authority::AuthorityFilter;
 use super::listener::Tracking;
 use super::pin::{PeerCredentials, PinError, PinnedPeer};
 
@@ -45,6 +46,7 @@ pub struct LocalStream {
     // Shared only with the pin, which closes the connection when the peer is found to be gone.
     stream: Arc<UnixStream>,
     peer: LocalPeer,
+    filter: AuthorityFilter,
 }
 
 impl LocalStream {
@@ -59,7 +61,7 @@ impl LocalStream {
                 Known::Pinned(PinnedPeer::of_connection(credentials, &stream)?)
             }
         };
-        Ok(Self { stream, peer: LocalPeer(Arc::new(known)) })
+        Ok(Self { stream, peer: LocalPeer(Arc::new(known)), filter: AuthorityFilter::new() })
     }
 
     pub fn peer(&self) -> &LocalPeer {
@@ -81,15 +83,34 @@ impl AsyncRead for LocalStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
         loop {
-            ready!(self.stream.poll_read_ready(context))?;
-            match self.stream.try_read(buffer.initialize_unfilled()) {
-                Ok(length) => {
-                    buffer.advance(length);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            let room = buffer.initialize_unfilled();
+            let due = this.filter.deliver(room);
+            if due > 0 || room.is_empty() {
+                buffer.advance(due);
+                return Poll::Ready(Ok(()));
+            }
+            let wanted = this.filter.wanted();
+            let length = room.len().min(wanted.unwrap_or(usize::MAX));
+            let room = &mut room[..length];
+            ready!(this.stream.poll_read_ready(context))?;
+            let read = match this.stream.try_read(room) {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => return Poll::Ready(Err(error)),
+            };
+            if read == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            if wanted.is_some() {
+                this.filter.hold(&room[..read]);
+                continue;
+            }
+            let passed = this.filter.pass(&mut room[..read]);
+            if passed > 0 {
+                buffer.advance(passed);
+                return Poll::Ready(Ok(()));
             }
         }
     }
