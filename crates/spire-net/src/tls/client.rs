@@ -165,7 +165,10 @@ impl ServerVerifier {
                 if found == *id { Ok(()) } else { Err(format!("unexpected ID {:?}", found.to_string())) }
             }
             ServerCheck::Unproven { id } => {
-                tracing::warn!("Insecure bootstrap enabled; skipping server certificate verification");
+                tracing::warn!(
+                    subsystem_name = "attestor",
+                    "Insecure bootstrap enabled; skipping server certificate verification"
+                );
                 let leaf = Certificate::parse(leaf).map_err(|error| error.to_string())?;
                 let expected = id.to_string();
                 match leaf.uri_sans() {
