@@ -21,16 +21,16 @@ impl<'a> Reader<'a> {
         let month = self.within(2, 2, "01", 1..=12, "month")?;
         self.literal("-")?;
         let day = self.digits(2, 2, "02")?;
-        self.literal(" ")?;
+        self.space()?;
         self.within(1, 2, "15", 0..=23, "hour")?;
         self.literal(":")?;
         self.within(2, 2, "04", 0..=59, "minute")?;
         self.literal(":")?;
         self.within(2, 2, "05", 0..=59, "second")?;
         self.fraction();
-        self.literal(" ")?;
+        self.space()?;
         self.zone("-0700", true)?;
-        self.literal(" ")?;
+        self.space()?;
         self.zone("-07", false)?;
         if !self.rest.is_empty() {
             return Err(format!(": extra text: {}", spire_runtime::logging::go_quote(self.rest)));
@@ -51,6 +51,15 @@ impl<'a> Reader<'a> {
 
     fn literal(&mut self, literal: &str) -> Result<(), String> {
         self.rest = self.rest.strip_prefix(literal).ok_or_else(|| self.unreadable(literal))?;
+        Ok(())
+    }
+
+    /// Go takes any number of spaces for one, and none at the end.
+    fn space(&mut self) -> Result<(), String> {
+        if !self.rest.is_empty() && !self.rest.starts_with(' ') {
+            return Err(self.unreadable(" "));
+        }
+        self.rest = self.rest.trim_start_matches(' ');
         Ok(())
     }
 
@@ -113,6 +122,7 @@ mod tests {
             "2024-01-31 10:00:00 +0000 +00",
             "2024-02-29 1:00:00 -0730 -07",
             "2024-01-31 10:00:00.25 +0100 +01",
+            "2024-01-31   10:00:00 +0100  +01",
         ] {
             assert_eq!(check(text), Ok(()), "{text}");
         }
@@ -129,6 +139,7 @@ mod tests {
                 "2024-01-31T10:00:00Z",
                 " as \"2006-01-02 15:04:05 -0700 -07\": cannot parse \"T10:00:00Z\" as \" \"",
             ),
+            ("2024-01-31", " as \"2006-01-02 15:04:05 -0700 -07\": cannot parse \"\" as \"15\""),
             ("2024-01-31 10:00:00 +0000 +00 x", ": extra text: \" x\""),
         ] {
             assert_eq!(check(text).unwrap_err(), format!("parsing time \"{text}\"{reason}"));
