@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use const_oid::db::rfc5280;
 use der::asn1::{BitStringRef, Ia5StringRef, OctetStringRef};
@@ -70,6 +70,7 @@ pub struct Certificate {
 
 struct Facts {
     serial: Vec<u8>,
+    serial_decimal: OnceLock<String>,
     not_before: i64,
     not_after: i64,
     subject: DistinguishedName,
@@ -120,8 +121,8 @@ impl Certificate {
     }
 
     /// The serial number in decimal, as SPIRE stores and prints it (SA-175).
-    pub fn serial_decimal(&self) -> String {
-        decimal(&self.facts.serial)
+    pub fn serial_decimal(&self) -> &str {
+        self.facts.serial_decimal.get_or_init(|| decimal(&self.facts.serial))
     }
 
     /// The serial number in lower-case hex of even length.
@@ -229,6 +230,7 @@ fn facts(parsed: &Parsed) -> Result<Facts, X509Error> {
     let tbs = parsed.tbs_certificate();
     let mut facts = Facts {
         serial: tbs.serial_number().as_bytes().to_vec(),
+        serial_decimal: OnceLock::new(),
         not_before: unix(&tbs.validity().not_before),
         not_after: unix(&tbs.validity().not_after),
         subject: DistinguishedName::from_der(&tbs.subject().to_der()?),

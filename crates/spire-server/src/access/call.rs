@@ -1,12 +1,13 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use spire_proto::types;
 use spire_runtime::logging::{self, LogLevel, LogValue};
 use tonic::{Code, Request, Response, Status};
+use uuid::Uuid;
 
 use super::audit::AuditFields;
 use super::caller::Caller;
@@ -23,7 +24,8 @@ pub struct Call(Arc<Inner>);
 struct Inner {
     caller: Caller,
     row: &'static Row,
-    request_id: String,
+    /// Made when a line needs it.
+    request_id: OnceLock<String>,
     limits: Arc<RateLimits>,
     deadline: Option<Duration>,
     /// `None` when nothing is written down.
@@ -36,20 +38,31 @@ impl Call {
     pub(super) fn new(
         caller: Caller,
         row: &'static Row,
-        request_id: String,
         limits: Arc<RateLimits>,
         deadline: Option<Duration>,
         audited: bool,
         peer_fields: AuditFields,
     ) -> Self {
         let audit = audited.then(Mutex::default);
-        Self(Arc::new(Inner { caller, row, request_id, limits, deadline, audit, peer_fields }))
+        Self(Arc::new(Inner {
+            caller,
+            row,
+            request_id: OnceLock::new(),
+            limits,
+            deadline,
+            audit,
+            peer_fields,
+        }))
     }
 
     /// The call of a request; its absence is a mistake of ours.
     pub fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         let missing = || Status::internal("the request did not pass the access layer");
         request.extensions().get::<Self>().cloned().ok_or_else(missing)
+    }
+
+    fn request_id(&self) -> &str {
+        self.0.request_id.get_or_init(|| Uuid::new_v4().to_string())
     }
 
     pub fn caller(&self) -> &Caller {
@@ -107,7 +120,7 @@ impl Call {
             ("authorized_as".into(), authorized_as.into()),
             ("authorized_via".into(), authorized_via.into()),
             ("method".into(), method.into()),
-            ("request_id".into(), self.0.request_id.as_str().into()),
+            ("request_id".into(), self.request_id().into()),
             ("service".into(), service.into()),
             ("subsystem_name".into(), "api".into()),
         ];

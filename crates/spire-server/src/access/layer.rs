@@ -20,7 +20,6 @@ use spire_types::SpiffeId;
 use tonic::Code;
 use tonic::body::Body;
 use tower::{Layer, Service};
-use uuid::Uuid;
 
 use super::audit::AuditFields;
 use super::call::Call;
@@ -59,10 +58,8 @@ impl Access {
             Some(peer) if self.audit => peer_fields(peer)?,
             _ => AuditFields::new(),
         };
-        let request_id = Uuid::new_v4().to_string();
         let limits = self.limits.clone();
-        let call =
-            |caller: Caller| Call::new(caller, row, request_id, limits, deadline, self.audit, peer_fields);
+        let call = |caller: Caller| Call::new(caller, row, limits, deadline, self.audit, peer_fields);
         match self.authorize(row, caller).await {
             Ok(caller) => Ok(call(caller)),
             Err(refusal) => {
@@ -139,7 +136,7 @@ impl Access {
         if leaf.not_after_unix() < self.clock.unix() {
             return Err(denied(row, Some((Reason::AgentExpired, "agent SVID is expired"))));
         }
-        match self.agents.check(id, &leaf.serial_decimal()).await? {
+        match self.agents.check(id, leaf.serial_decimal()).await? {
             Ok(()) => Ok(()),
             Err(reason) => Err(denied(row, Some((reason, text_of(reason))))),
         }

@@ -33,7 +33,7 @@ pub(super) fn serial_of(svid: &X509Svid) -> Result<String, ApiError> {
         |error: spire_crypto::x509::X509Error| ApiError::internal("failed to parse issued SVID", error);
     let leaf = svid.cert_chain.first().map(|der| spire_crypto::x509::Certificate::parse(der));
     match leaf {
-        Some(leaf) => Ok(leaf.map_err(failed)?.serial_decimal()),
+        Some(leaf) => Ok(leaf.map_err(failed)?.serial_decimal().to_owned()),
         None => Err(ApiError::new(Code::Internal, "issued SVID has no certificate")),
     }
 }
