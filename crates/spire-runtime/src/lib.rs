@@ -15,6 +15,7 @@ mod supervisor;
 pub mod atomic_file;
 pub mod health;
 pub mod logging;
+pub mod proc_file;
 pub mod signals;
 pub mod umask;
 

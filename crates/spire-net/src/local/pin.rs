@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use spire_runtime::proc_file;
 use tokio::net::UnixStream;
 
 use super::peer_pidfd::peer_pidfd;
@@ -31,6 +32,8 @@ pub enum PinError {
     NoPid,
     #[error("could not get a handle on process {pid}")]
     Handle { pid: i32, source: io::Error },
+    #[error("caller has exited")]
+    Exited,
     #[error("could not read caller stat")]
     Stat(#[source] io::Error),
     #[error("bad stat data: task name is not parenthesized")]
@@ -64,7 +67,8 @@ pub enum PeerGone {
 #[derive(Debug)]
 pub struct PinnedPeer {
     credentials: PeerCredentials,
-    start_time: u64,
+    /// Unless the handle alone tells the peer from every other process.
+    start_time: Option<u64>,
     handle: Handle,
     proc: &'static Path,
     /// Closed when the peer turns out to be gone (AG-459).
@@ -73,7 +77,9 @@ pub struct PinnedPeer {
 
 #[derive(Debug)]
 enum Handle {
-    /// Readable once the process has exited.
+    /// From the socket: it is the peer's, whatever becomes of its id. Readable once the process has exited.
+    Peer(OwnedFd),
+    /// From the id, which somebody else may have had by then.
     Pidfd(OwnedFd),
     /// Of kernels without pidfds: listing it fails once the process has exited.
     ProcDir(OwnedFd),
@@ -104,7 +110,13 @@ impl PinnedPeer {
             return Err(PinError::NoPid);
         }
         let handle = Handle::open(proc, pid, connection.map(|connection| connection.as_fd()))?;
-        let start_time = start_time(proc, pid)?;
+        let start_time = match handle {
+            Handle::Peer(_) => {
+                handle.check().map_err(|_| PinError::Exited)?;
+                None
+            }
+            Handle::Pidfd(_) | Handle::ProcDir(_) => Some(start_time(proc, pid)?),
+        };
         let connection = connection.map(Arc::downgrade).unwrap_or_default();
         Ok(Self { credentials, start_time, handle, proc, connection })
     }
@@ -141,9 +153,11 @@ impl PinnedPeer {
 
     fn check(&self) -> Result<(), PeerGone> {
         self.handle.check()?;
-        let found = start_time(self.proc, self.credentials.pid).map_err(PeerGone::StartTime)?;
-        if found != self.start_time {
-            return Err(PeerGone::OtherStartTime { expected: self.start_time, found });
+        if let Some(expected) = self.start_time {
+            let found = start_time(self.proc, self.credentials.pid).map_err(PeerGone::StartTime)?;
+            if found != expected {
+                return Err(PeerGone::OtherStartTime { expected, found });
+            }
         }
         // If another process was faster than our handle, it at least runs as the same user and group. A process that
         // hides from its own user is owned by root here and is refused.
@@ -165,7 +179,7 @@ impl Handle {
         let failed = |source: io::Error| PinError::Handle { pid, source };
         if let Some(socket) = socket {
             match peer_pidfd(socket) {
-                Ok(pidfd) => return Ok(Self::Pidfd(pidfd)),
+                Ok(pidfd) => return Ok(Self::Peer(pidfd)),
                 // The kernel does not know this question; on any other answer the process is gone.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOPROTOOPT | libc::EINVAL)) => {}
                 Err(error) => return Err(failed(error)),
@@ -185,7 +199,7 @@ impl Handle {
 
     fn check(&self) -> Result<(), PeerGone> {
         match self {
-            Self::Pidfd(pidfd) => {
+            Self::Peer(pidfd) | Self::Pidfd(pidfd) => {
                 let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
                 let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
                 match poll(&mut polled, Some(&at_once)) {
@@ -213,7 +227,7 @@ fn proc_path(proc: &Path, pid: i32) -> PathBuf {
 
 /// Field 22 of `/proc/<pid>/stat`: when the process started, in clock ticks since boot.
 fn start_time(proc: &Path, pid: i32) -> Result<u64, PinError> {
-    let stat = fs::read(proc_path(proc, pid).join("stat")).map_err(PinError::Stat)?;
+    let stat = proc_file::read(&proc_path(proc, pid).join("stat")).map_err(PinError::Stat)?;
     parse_start_time(&stat)
 }
 

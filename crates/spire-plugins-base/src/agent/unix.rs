@@ -11,6 +11,7 @@ use spire_config::Object;
 use spire_crypto::hash::Sha256;
 use spire_plugin::agent::{PinnedProcess, WorkloadAttestor};
 use spire_plugin::{BuiltIn, PluginError};
+use spire_runtime::proc_file;
 
 use crate::shared::settings::{decode, note};
 
@@ -80,9 +81,10 @@ impl WorkloadAttestor for Unix {
 
 /// Effective user and group, and the supplementary groups (PL-056 to PL-062).
 fn owner(proc_dir: &Path, facts: &mut Vec<String>) -> Result<(), PluginError> {
-    let status = fs::read_to_string(proc_dir.join("status")).map_err(|error| {
+    let status = proc_file::read(&proc_dir.join("status")).map_err(|error| {
         PluginError::internal(format!("failed to get process: {}: {error}", proc_dir.display()))
     })?;
+    let status = String::from_utf8_lossy(&status);
     let uid = effective(&status, "Uid:")
         .ok_or_else(|| PluginError::internal("UIDs lookup: no UIDs for process"))?;
     facts.push(format!("uid:{uid}"));
