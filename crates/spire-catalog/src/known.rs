@@ -26,7 +26,7 @@ const NAMES: &[(&str, &[&str])] = &[
         "BundlePublisher",
         &["aws_s3", "azure_blob", "gcp_cloudstorage", "aws_rolesanywhere_trustanchor", "k8s_configmap"],
     ),
-    ("WorkloadAttestor", &["docker", "k8s", "slurm", "systemd", "windows"]),
+    ("WorkloadAttestor", &["k8s", "slurm", "systemd", "windows"]),
     ("SVIDStore", &["aws_secretsmanager", "gcp_secretmanager"]),
 ];
 
