@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use const_oid::db::rfc5280;
@@ -78,6 +79,7 @@ struct Facts {
     public_key: Arc<[u8]>,
     uri_sans: Vec<String>,
     dns_sans: Vec<String>,
+    ip_sans: Vec<IpAddr>,
     basic_constraints: Option<bool>,
     key_usage: Option<KeyUsage>,
     extended_key_usage: Option<ExtendedKeyUsage>,
@@ -162,6 +164,10 @@ impl Certificate {
         &self.facts.uri_sans
     }
 
+    pub fn ip_sans(&self) -> &[IpAddr] {
+        &self.facts.ip_sans
+    }
+
     pub fn dns_sans(&self) -> &[String] {
         &self.facts.dns_sans
     }
@@ -238,6 +244,7 @@ fn facts(parsed: &Parsed) -> Result<Facts, X509Error> {
         public_key: tbs.subject_public_key_info().to_der()?.into(),
         uri_sans: Vec::new(),
         dns_sans: Vec::new(),
+        ip_sans: Vec::new(),
         basic_constraints: None,
         key_usage: None,
         extended_key_usage: None,
@@ -248,7 +255,8 @@ fn facts(parsed: &Parsed) -> Result<Facts, X509Error> {
         let value = extension.extn_value.as_bytes();
         match extension.extn_id {
             rfc5280::ID_CE_SUBJECT_ALT_NAME => {
-                (facts.dns_sans, facts.uri_sans) = alternative_names(value)?;
+                let names = alternative_names(value)?;
+                (facts.dns_sans, facts.uri_sans, facts.ip_sans) = (names.dns, names.uris, names.addresses);
             }
             rfc5280::ID_CE_BASIC_CONSTRAINTS => {
                 facts.basic_constraints = Some(x509_cert::ext::pkix::BasicConstraints::from_der(value)?.ca);
@@ -272,9 +280,16 @@ fn unix(time: &Time) -> i64 {
     i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX)
 }
 
-/// DNS names and URIs of a subject alternative name; other kinds are passed over.
-pub(crate) fn alternative_names(der: &[u8]) -> Result<(Vec<String>, Vec<String>), X509Error> {
-    let (mut dns, mut uris) = (Vec::new(), Vec::new());
+/// What a subject alternative name holds of the kinds that we read; others are passed over.
+#[derive(Debug, Default)]
+pub(crate) struct AlternativeNames {
+    pub dns: Vec<String>,
+    pub uris: Vec<String>,
+    pub addresses: Vec<IpAddr>,
+}
+
+pub(crate) fn alternative_names(der: &[u8]) -> Result<AlternativeNames, X509Error> {
+    let mut names = AlternativeNames::default();
     let sequence = der::asn1::AnyRef::from_der(der)?;
     if der::Tagged::tag(&sequence) != Tag::Sequence {
         return Err(X509Error::Malformed("subject alternative name is no sequence".to_owned()));
@@ -284,14 +299,26 @@ pub(crate) fn alternative_names(der: &[u8]) -> Result<(Vec<String>, Vec<String>)
         let name = der::asn1::AnyRef::decode(&mut reader)?;
         if let Tag::ContextSpecific { number, constructed: false } = der::Tagged::tag(&name) {
             let list = match number {
-                TagNumber(2) => &mut dns,
-                TagNumber(6) => &mut uris,
+                TagNumber(2) => &mut names.dns,
+                TagNumber(6) => &mut names.uris,
+                TagNumber(7) => {
+                    names.addresses.push(address(name.value())?);
+                    continue;
+                }
                 _ => continue,
             };
             list.push(Ia5StringRef::new(name.value())?.to_string());
         }
     }
-    Ok((dns, uris))
+    Ok(names)
+}
+
+fn address(octets: &[u8]) -> Result<IpAddr, X509Error> {
+    let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    let sixteen = || <[u8; 16]>::try_from(octets).map(IpAddr::from);
+    four.or_else(|_| sixteen()).map_err(|_| {
+        X509Error::Malformed(format!("IP address of {} bytes in the subject alternative name", octets.len()))
+    })
 }
 
 fn key_usage(der: &[u8]) -> Result<KeyUsage, X509Error> {

@@ -2,7 +2,7 @@ use const_oid::db::{rfc5280, rfc5912};
 use der::asn1::{AnyRef, BitStringRef, ContextSpecific};
 use der::{Decode, Encode, Reader, Sequence, SliceReader, Tag, TagNumber};
 
-use super::certificate::{X509Error, alternative_names, scheme};
+use super::certificate::{AlternativeNames, X509Error, alternative_names, scheme};
 use super::name::DistinguishedName;
 use super::template::{san_extension, tlv};
 use crate::key::{PrivateKey, PublicKey, SignatureScheme};
@@ -63,7 +63,7 @@ impl CertificateRequest {
         if !reader.is_finished() {
             let attributes = AnyRef::decode(&mut reader)?;
             if let Some(names) = requested_names(attributes.value())? {
-                (dns_sans, uri_sans) = names;
+                (dns_sans, uri_sans) = (names.dns, names.uris);
             }
         }
         Ok(Self { der: der.to_vec(), public_key, subject, uri_sans, dns_sans })
@@ -153,10 +153,8 @@ fn request_info(
     tlv(Tag::Sequence, &info)
 }
 
-type Names = (Vec<String>, Vec<String>);
-
 /// The subject alternative name of an extension request (RFC 2985 section 5.4.2).
-fn requested_names(attributes: &[u8]) -> Result<Option<Names>, X509Error> {
+fn requested_names(attributes: &[u8]) -> Result<Option<AlternativeNames>, X509Error> {
     let mut reader = SliceReader::new(attributes)?;
     while !reader.is_finished() {
         let attribute = x509_cert::attr::Attribute::decode(&mut reader)?;

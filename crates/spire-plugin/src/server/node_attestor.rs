@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 use spire_crypto::x509::Roots;
 
@@ -19,6 +21,9 @@ pub trait NodeAttestor: Send + Sync + std::fmt::Debug {
 pub trait Conversation: Send {
     /// Sends a challenge and waits for the answer.
     async fn challenge(&mut self, challenge: Vec<u8>) -> Result<Vec<u8>, PluginError>;
+
+    /// Where the agent connects from; `None` if that is not known.
+    fn client_address(&self) -> Option<IpAddr>;
 
     /// The X.509 authorities of the server's own trust domain, as they are now; `None` if there are none.
     fn own_authorities(&self) -> Option<Roots>;

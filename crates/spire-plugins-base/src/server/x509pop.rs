@@ -43,6 +43,7 @@ struct Settings {
     template: PathTemplate,
     max_intermediates: usize,
     max_rsa_key_bits: usize,
+    verify_client_ip: bool,
 }
 
 /// Who must have issued a node's certificate (NA-050).
@@ -93,9 +94,6 @@ impl Settings {
                 false
             }
         };
-        if raw.verify_client_ip {
-            problems.push(PluginError::invalid("verify_client_ip is not built in this version"));
-        }
         let trust = match (problems.is_empty(), own) {
             (false, _) => None,
             (true, true) => own_trust(&raw, &mut problems),
@@ -114,7 +112,13 @@ impl Settings {
         match (trust, template, problems.is_empty()) {
             (Some(trust), Some(template), true) => {
                 let [max_intermediates, max_rsa_key_bits] = limits;
-                Ok(Self { trust, template, max_intermediates, max_rsa_key_bits })
+                Ok(Self {
+                    trust,
+                    template,
+                    max_intermediates,
+                    max_rsa_key_bits,
+                    verify_client_ip: raw.verify_client_ip,
+                })
             }
             _ => Err(problems),
         }
@@ -203,6 +207,7 @@ impl NodeAttestor for X509Pop {
         let chain = self.chain(payload)?;
         let leaf = &chain[0];
         let path = self.verified_path(&chain, &*conversation)?;
+        self.check_client(leaf, &*conversation)?;
         let failed = |text: String| PluginError::internal(format!("unable to generate challenge: {text}"));
         if !leaf.key_usage().is_some_and(|usage| usage.contains(KeyUsage::DIGITAL_SIGNATURE)) {
             return Err(failed("certificate not intended for digital signature use".to_owned()));
@@ -293,6 +298,22 @@ impl X509Pop {
         }
     }
 
+    /// NA-076
+    fn check_client(&self, leaf: &Certificate, host: &dyn Conversation) -> Result<(), PluginError> {
+        if !self.settings.verify_client_ip {
+            return Ok(());
+        }
+        let client = host
+            .client_address()
+            .ok_or_else(|| PluginError::internal("client IP not available for verification"))?
+            .to_canonical();
+        if leaf.ip_sans().iter().any(|address| address.to_canonical() == client) {
+            return Ok(());
+        }
+        let text = format!("client IP {client} does not match any certificate IP SAN");
+        Err(PluginError::new(Code::PermissionDenied, text))
+    }
+
     /// What the SVID's path says behind the prefix; empty where no SVID is asked for (NA-080).
     fn svid_path<'a>(&self, leaf: &'a Certificate) -> Result<&'a str, PluginError> {
         let Trust::Own { prefix } = &self.settings.trust else { return Ok("") };
@@ -351,5 +372,117 @@ impl X509Pop {
             }
         }
         values.into_iter().map(|(key, value)| format!("san:{key}:{value}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use spire_crypto::x509::{CertificateTemplate, ExtraExtension, Issuer, Subject, Usage, sign_certificate};
+    use spire_crypto::{KeyType, PrivateKey};
+    use spire_runtime::SystemClock;
+
+    use super::*;
+    use crate::shared::x509pop::{Base64, respond};
+
+    /// An agent with this key, seen from here.
+    struct Node {
+        key: PrivateKey,
+        address: Option<IpAddr>,
+        authorities: Option<Roots>,
+    }
+
+    #[async_trait]
+    impl Conversation for Node {
+        async fn challenge(&mut self, challenge: Vec<u8>) -> Result<Vec<u8>, PluginError> {
+            let asked = serde_json::from_slice(&challenge).unwrap();
+            Ok(serde_json::to_vec(&respond(&self.key, &asked).unwrap()).unwrap())
+        }
+
+        fn client_address(&self) -> Option<IpAddr> {
+            self.address
+        }
+
+        fn own_authorities(&self) -> Option<Roots> {
+            self.authorities.clone()
+        }
+    }
+
+    /// A certificate that is its own anchor, with this subject alternative name.
+    async fn certificate(key: &PrivateKey, san: &[u8]) -> Certificate {
+        let name = Subject { common_name: "node".into(), ..Subject::default() }.to_name().unwrap();
+        let now = SystemClock::shared().now();
+        let template = CertificateTemplate {
+            serial: 7u128.to_be_bytes(),
+            subject: name.clone(),
+            not_before: now - std::time::Duration::from_secs(60),
+            not_after: now + std::time::Duration::from_secs(3600),
+            uri_san: String::new(),
+            dns_sans: Vec::new(),
+            usage: Usage::Svid,
+            extra_extensions: vec![ExtraExtension {
+                oid: "2.5.29.17".into(),
+                critical: false,
+                value: san.to_vec(),
+            }],
+        };
+        let issuer = Issuer { name, key_id: None };
+        let der = sign_certificate(&template, key.public_key(), &issuer, key).await.unwrap();
+        Certificate::parse(&der).unwrap()
+    }
+
+    fn attestor(trust: Trust, template: &str, verify_client_ip: bool) -> X509Pop {
+        let context = PluginContext { trust_domain: "td".parse().unwrap(), clock: SystemClock::shared() };
+        let template = PathTemplate::parse(template).unwrap();
+        let settings =
+            Settings { trust, template, max_intermediates: 4, max_rsa_key_bits: 8192, verify_client_ip };
+        X509Pop { context, settings }
+    }
+
+    fn payload(leaf: &Certificate) -> Vec<u8> {
+        let certificates = vec![Base64(leaf.der().to_vec())];
+        serde_json::to_vec(&AttestationData { certificates }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_node_must_call_from_an_address_of_its_certificate_if_that_is_asked_for() {
+        // NA-056, NA-076
+        let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        let leaf = certificate(&key, &[0x30, 6, 0x87, 4, 10, 0, 0, 1]).await;
+        let trust = || Trust::Configured(Roots::new(vec![leaf.clone()]).unwrap());
+        for (address, expected) in [
+            (Some("10.0.0.1"), Ok(())),
+            (Some("::ffff:10.0.0.1"), Ok(())),
+            (Some("10.0.0.2"), Err("client IP 10.0.0.2 does not match any certificate IP SAN")),
+            (None, Err("client IP not available for verification")),
+        ] {
+            let address = address.map(|text| text.parse().unwrap());
+            let mut node = Node { key: key.clone(), address, authorities: None };
+            let attestor = attestor(trust(), TEMPLATE, true);
+            let outcome = attestor.attest(&payload(&leaf), &mut node).await;
+            assert_eq!(outcome.map(drop).map_err(|error| error.message), expected.map_err(str::to_owned));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_svid_of_the_own_trust_domain_makes_an_agent_below_its_prefix_only() {
+        // NA-074, NA-080, NA-441
+        let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        let uri = b"spiffe://td/spire-exchange/a/b";
+        let san = [&[0x30, uri.len() as u8 + 2, 0x86, uri.len() as u8], &uri[..]].concat();
+        let leaf = certificate(&key, &san).await;
+        let roots = Roots::new(vec![leaf.clone()]).unwrap();
+        let own = |prefix: &str| Trust::Own { prefix: prefix.to_owned() };
+        for (prefix, authorities, expected) in [
+            ("/spire-exchange/", Some(roots.clone()), Ok("spiffe://td/spire/agent/x509pop/a/b")),
+            ("/other/", Some(roots), Err("x509 cert doesnt match SVID prefix")),
+            ("/spire-exchange/", None, Err("failed to get trust bundle: the server has no bundle yet")),
+        ] {
+            let mut node = Node { key: key.clone(), address: None, authorities };
+            let outcome = attestor(own(prefix), OWN_TEMPLATE, false).attest(&payload(&leaf), &mut node).await;
+            let outcome = outcome.map(|agent| agent.spiffe_id).map_err(|error| error.message);
+            assert_eq!(outcome, expected.map(str::to_owned).map_err(str::to_owned));
+        }
     }
 }

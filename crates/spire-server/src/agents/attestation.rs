@@ -1,5 +1,7 @@
 //! A node becomes an agent (SA-044 to SA-058).
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 use spire_crypto::x509::Roots;
 use spire_plugin::server::{Conversation, NodeAttestor as _};
@@ -45,7 +47,7 @@ pub async fn attest(
     call.note(|| AuditFields::new().text("node_attestor_type", kind));
     let attested = match kind {
         "join_token" => join_token(core, payload).await?,
-        _ => by_plugin(core, kind, payload, &mut requests, replies).await?,
+        _ => by_plugin(core, call, kind, payload, &mut requests, replies).await?,
     };
     let id = agent_id(core, call, kind, &attested.id)?;
     call.note(|| AuditFields::new().with("agent_id", id.to_string()));
@@ -128,6 +130,7 @@ async fn join_token(core: &Core, payload: &[u8]) -> Result<Attested, ApiError> {
 /// The agent at the other end of the stream.
 struct OverStream<'a> {
     core: &'a Core,
+    client: Option<IpAddr>,
     requests: &'a mut Streaming<AttestAgentRequest>,
     replies: &'a Replies,
 }
@@ -151,6 +154,10 @@ impl Conversation for OverStream<'_> {
         }
     }
 
+    fn client_address(&self) -> Option<IpAddr> {
+        self.client
+    }
+
     fn own_authorities(&self) -> Option<Roots> {
         self.core.bundles.own().map(|bundle| bundle.roots.clone())
     }
@@ -158,6 +165,7 @@ impl Conversation for OverStream<'_> {
 
 async fn by_plugin(
     core: &Core,
+    call: &Call,
     kind: &str,
     payload: &[u8],
     requests: &mut Streaming<AttestAgentRequest>,
@@ -167,7 +175,7 @@ async fn by_plugin(
         let cause = format!("could not find node attestor type {kind:?}");
         ApiError::because(Code::FailedPrecondition, "error getting node attestor", cause)
     })?;
-    let mut conversation = OverStream { core, requests, replies };
+    let mut conversation = OverStream { core, client: call.caller().ip(), requests, replies };
     let attributes = attestor.attest(payload, &mut conversation).await;
     let attributes = attributes.map_err(|error| ApiError::new(plugin_code(error.code), error.message))?;
     let selectors = attributes.selector_values.iter().map(|value| Selector::unchecked(kind, value)).collect();

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -26,6 +27,7 @@ func tellEntry(e *types.Entry) string {
 	for _, s := range e.GetSelectors() {
 		words = append(words, s.Type+":"+s.Value)
 	}
+	slices.Sort(words)
 	return strings.TrimSpace(fmt.Sprintf("%s<%s %v ttl=%d/%d dns=%v hint=%q revision=%d", e.GetSpiffeId().GetPath(), e.GetParentId().GetPath(),
 		words, e.GetX509SvidTtl(), e.GetJwtSvidTtl(), e.GetDnsNames(), e.GetHint(), e.GetRevisionNumber()))
 }
@@ -78,7 +80,7 @@ func (s *site) entries(by caller) {
 		but(func(e *types.Entry) { e.X509SvidTtl = -1 }),
 		but(func(e *types.Entry) { e.JwtSvidTtl = -1 }),
 		but(func(e *types.Entry) { e.DnsNames = []string{"a..b"} }),
-		but(func(e *types.Entry) { e.FederatesWith = []string{"nobody.test"} }),
+		but(func(e *types.Entry) { e.SpiffeId, e.FederatesWith = s.id(under+"/federated"), []string{"nobody.test"} }),
 		but(func(e *types.Entry) { e.SpiffeId, e.StoreSvid = s.id(under+"/stored"), true }),
 	)
 	create("good between bad ones",

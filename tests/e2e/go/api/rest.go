@@ -41,7 +41,7 @@ func (s *site) housekeeping(by caller) {
 			return "", err
 		}
 		answer, err := stream.Recv()
-		return serving(answer), err
+		return answer.GetStatus().String(), err
 	})
 	s.call(by, "Nobody/Nothing", "unknown service", func(ctx context.Context) (string, error) {
 		return "", by.conn.Invoke(ctx, "/nobody.v1.Nobody/Nothing", &types.Logger{}, &types.Logger{})
