@@ -44,7 +44,7 @@ impl Locator {
         let cgroups = match self.cgroups(pid) {
             Ok(cgroups) => cgroups,
             Err(error) if error.is_missing() => {
-                let found = self.from_mounts(pid)?;
+                let found = self.in_mounts(pid)?;
                 if found.is_some() {
                     plugin_log!(
                         warn,
@@ -65,7 +65,7 @@ impl Locator {
         }
         let container_id = match found.0 {
             Some(id) => Some(id),
-            None => self.from_mounts(pid)?,
+            None => self.in_mounts(pid)?,
         };
         Ok(container_id.map(|container_id| Located { container_id, cgroups }))
     }
@@ -88,7 +88,7 @@ impl Locator {
         Ok(cgroups)
     }
 
-    fn from_mounts(&self, pid: i32) -> Result<Option<String>, PluginError> {
+    fn in_mounts(&self, pid: i32) -> Result<Option<String>, PluginError> {
         let path = self.root.join(format!("proc/{pid}/mountinfo"));
         let mounts = match mountinfo::read(&path) {
             Ok(mounts) => mounts,
