@@ -3,6 +3,9 @@
 //! One place decides: [`Cache`], fed by the synchronizer alone. Callers read immutable [`View`]s, one per distinct set
 //! of selectors, found without a lock and holding the answers ready to be sent.
 
+#[cfg(feature = "bench")]
+#[allow(clippy::unwrap_used, reason = "a bench on fixed input")]
+pub mod bench;
 mod bundles;
 mod entry;
 mod hints;

@@ -16,10 +16,14 @@ mod settings;
 mod startup;
 mod storage;
 mod sync;
-#[cfg(test)]
+#[cfg(any(test, feature = "bench"))]
+#[allow(clippy::unwrap_used, reason = "for tests and benches only")]
 mod testing;
 
 pub use assemble::run;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use cache::bench;
 pub use error::AgentError;
 pub use settings::{
     AgentSettings, BundleFormat, JoinToken, RateLimits, RebootstrapMode, ServerAddress, TrustBundleSource,

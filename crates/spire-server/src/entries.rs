@@ -4,6 +4,10 @@
 //! snapshot after each change, at a cost in proportion to the change. Readers never wait and never ask the store.
 
 mod affected;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+#[allow(clippy::unwrap_used, reason = "a bench on fixed input")]
+pub mod bench;
 mod cache;
 mod doorbell;
 mod entry;

@@ -78,8 +78,7 @@ fn the_recording_names_every_rpc_of_the_server() -> Result<()> {
         }
     }
     ensure!(methods.len() > 60, "only {} methods found", methods.len());
-    let named: BTreeSet<&str> =
-        RECORDED.lines().filter_map(|line| line.split([' ', ',']).nth(1)).collect();
+    let named: BTreeSet<&str> = RECORDED.lines().filter_map(|line| line.split([' ', ',']).nth(1)).collect();
     let missing: Vec<_> = methods.iter().filter(|method| !named.contains(method.as_str())).collect();
     ensure!(missing.is_empty(), "never called: {missing:?}");
     Ok(())

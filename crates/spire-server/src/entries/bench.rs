@@ -1,0 +1,66 @@
+//! The index as its inner bench drives it: snapshots without a store behind them.
+
+use spire_types::{Entry, EntryId, Selector, SpiffeId, TrustDomain};
+
+use super::snapshot::Snapshot;
+
+/// Entries of one agent.
+const OWN: usize = 10;
+
+/// An index of `count` entries, ten for each agent.
+#[derive(Debug)]
+pub struct Index {
+    snapshot: Snapshot,
+}
+
+impl Index {
+    pub fn filled(count: usize) -> Self {
+        let trust_domain = TrustDomain::parse("example.org").unwrap();
+        let mut snapshot = Snapshot::new(trust_domain);
+        for number in 0..count {
+            snapshot.put_entry(&entry(number, ""));
+        }
+        Self { snapshot }
+    }
+
+    /// What the feeder does for one changed entry: a new snapshot beside the old one.
+    pub fn change(&mut self, number: usize, hint: &str) {
+        let mut next = self.snapshot.clone();
+        next.put_entry(&entry(number, hint));
+        self.snapshot = next;
+    }
+
+    /// What a sync of one agent asks.
+    pub fn authorized(&self, agent: usize) -> usize {
+        self.snapshot.authorized(self.snapshot.keys.path(&agent_path(agent))).len()
+    }
+}
+
+fn agent_path(agent: usize) -> String {
+    format!("/spire/agent/bench/{agent}")
+}
+
+fn entry(number: usize, hint: &str) -> Entry {
+    let id = |path: String| SpiffeId::from_path(TrustDomain::parse("example.org").unwrap(), &path).unwrap();
+    Entry {
+        id: EntryId::from(format!("00000000-0000-4000-8000-{number:012}").as_str()),
+        spiffe_id: id(format!("/workload/{number}")),
+        parent_id: id(agent_path(number / OWN)),
+        selectors: ["unix:uid:", "unix:path:/opt/"]
+            .iter()
+            .map(|text| Selector::parse(&format!("{text}{number}")).unwrap())
+            .collect(),
+        x509_svid_ttl: 0,
+        jwt_svid_ttl: 0,
+        federates_with: Vec::new(),
+        admin: false,
+        downstream: false,
+        expires_at: 0,
+        dns_names: Vec::new(),
+        revision_number: 0,
+        store_svid: false,
+        hint: hint.to_owned(),
+        created_at: 0,
+        additional_attributes: None,
+    }
+}
