@@ -1,10 +1,13 @@
 //! Thousands of open streams, each on its own connection.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
-use tokio::sync::{Semaphore, mpsc};
+use anyhow::{Context as _, Result, bail};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::time::timeout;
 
 use super::fetch::open_stream;
 use super::propagate::first_identity;
@@ -37,18 +40,9 @@ async fn one(context: &Context, size: usize) -> Result<Vec<Measure>> {
     for _ in 0..size {
         let (socket, arrived, opening) = (agent.socket.clone(), arrived.clone(), opening.clone());
         tasks.push(tokio::spawn(async move {
-            let permit = opening.acquire_owned().await?;
-            let mut stream = open_stream(node::uds(&socket).await?).await?;
-            stream.message().await?.context("the stream ended at once")?;
-            drop(permit);
-            let _ = arrived.send(());
-            // Ends at the update that carries the new identity.
-            while let Some(update) = stream.message().await? {
-                if update.svids.iter().any(|s| s.spiffe_id.ends_with("/new")) {
-                    let _ = arrived.send(());
-                }
-            }
-            anyhow::Ok(())
+            let outcome = watch(&socket, &opening, &arrived).await;
+            // A stream only ends before its time.
+            let _ = arrived.send(outcome.and_then(|()| bail!("a stream was ended by the agent")));
         }));
     }
     wait_for(&mut arrivals, size).await.context("not all streams opened")?;
@@ -88,12 +82,28 @@ async fn one(context: &Context, size: usize) -> Result<Vec<Measure>> {
     ])
 }
 
-async fn wait_for(arrivals: &mut mpsc::UnboundedReceiver<()>, count: usize) -> Result<()> {
-    for _ in 0..count {
-        tokio::time::timeout(Duration::from_secs(60), arrivals.recv())
-            .await
-            .context("60 s passed")?
-            .context("every task ended")?;
+/// Reports its first update, then the one that carries the new identity.
+async fn watch(socket: &Path, opening: &Semaphore, arrived: &UnboundedSender<Result<()>>) -> Result<()> {
+    let permit = opening.acquire().await?;
+    let mut stream = open_stream(node::uds(socket).await?).await?;
+    stream.message().await?.context("the stream ended at once")?;
+    drop(permit);
+    let _ = arrived.send(Ok(()));
+    while let Some(update) = stream.message().await? {
+        if update.svids.iter().any(|s| s.spiffe_id.ends_with("/new")) {
+            let _ = arrived.send(Ok(()));
+        }
+    }
+    Ok(())
+}
+
+async fn wait_for(arrivals: &mut UnboundedReceiver<Result<()>>, count: usize) -> Result<()> {
+    for number in 0..count {
+        let arrival = timeout(Duration::from_secs(60), arrivals.recv()).await;
+        arrival
+            .with_context(|| format!("60 s passed after {number}"))?
+            .context("every task ended")?
+            .with_context(|| format!("after {number}"))?;
     }
     Ok(())
 }

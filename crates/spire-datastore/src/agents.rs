@@ -1,5 +1,6 @@
 //! Attested agents and their selectors (SA-336..343).
 
+mod attested;
 mod list;
 mod prune;
 mod selectors;
@@ -7,6 +8,7 @@ mod selectors;
 use spire_types::{AgentMask, AttestedAgent, MatchBehavior, Page, Selector};
 use time::OffsetDateTime;
 
+pub use attested::AttestationOutcome;
 pub use prune::PrunedAgents;
 
 use crate::error::DatastoreError;
@@ -70,24 +72,6 @@ fn push_insert(query: &mut Query, tx: &Tx, agent: &AttestedAgent) {
 }
 
 impl Datastore {
-    /// Stores a new agent and, in the same transaction, what is known about it.
-    ///
-    /// # Errors
-    /// Already exists if its ID does, or if a selector is given twice.
-    pub async fn create_agent_with_selectors(
-        &self,
-        agent: &AttestedAgent,
-        selectors: &[Selector],
-    ) -> Result<()> {
-        let mut tx = self.begin_write().await?;
-        let mut query = Query::build();
-        selectors::push_replacement(&mut tx, &mut query, &agent.spiffe_id, selectors).await?;
-        push_insert(&mut query, &tx, agent);
-        push_agent_event(&mut query, &mut tx, &agent.spiffe_id);
-        tx.defer(query).await?;
-        tx.commit().await
-    }
-
     /// Stores a new agent, without its selectors.
     ///
     /// # Errors

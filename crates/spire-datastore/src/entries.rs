@@ -4,7 +4,6 @@ mod attributes;
 mod create;
 mod delete;
 mod filter;
-mod group;
 mod list;
 mod load;
 mod row;
@@ -14,7 +13,6 @@ mod validate;
 use spire_types::{Entry, MatchBehavior, Page, Selector, SpiffeId, TrustDomain};
 
 pub(crate) use delete::{delete_rows, matching_join_token_aliases};
-pub(crate) use group::Creations;
 
 /// Which entries a list or count is about. All given conditions must hold (SA-066, SA-358).
 #[derive(Debug, Clone, Default, PartialEq)]

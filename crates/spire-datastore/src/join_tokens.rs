@@ -1,11 +1,14 @@
 //! Join tokens (SA-344). The token is a secret: it never appears in an error or log line.
 
+use std::collections::HashMap;
+
 use spire_types::JoinToken;
 
 use crate::Result;
 use crate::error::{Code, DatastoreError};
 use crate::sql::Query;
 use crate::store::Datastore;
+use crate::transaction::Tx;
 
 impl Datastore {
     /// Stores a token.
@@ -26,17 +29,7 @@ impl Datastore {
 
     /// Takes the token away and returns what it was; of several callers exactly one gets it.
     pub async fn take_join_token(&self, token: &str) -> Result<Option<JoinToken>> {
-        let tx = self.begin_write().await?;
-        let mut found = None;
-        let mut query = Query::build();
-        query.push("SELECT token, expiry FROM join_tokens WHERE token = ?;").add(token);
-        query.push("DELETE FROM join_tokens WHERE token = ?").add(token);
-        tx.finish(query, |_, row| {
-            found = Some(JoinToken { token: row.text(0)?.to_owned(), expires_at: row.int(1)? });
-            Ok(())
-        })
-        .await?;
-        Ok(found)
+        self.groups().join_tokens.write(self, token.to_owned(), take).await?
     }
 
     /// Removes tokens that expired before `before`. Nothing calls this on its own (SA-394).
@@ -46,4 +39,28 @@ impl Datastore {
         tx.commit().await?;
         Ok(pruned)
     }
+}
+
+async fn take(begun: Result<Tx>, wanted: Vec<String>) -> Vec<Result<Option<JoinToken>>> {
+    match take_all(begun, &wanted).await {
+        // Whoever asked first gets it.
+        Ok(mut found) => wanted.iter().map(|token| Ok(found.remove(token))).collect(),
+        Err(error) => vec![Err(error); wanted.len()],
+    }
+}
+
+async fn take_all(begun: Result<Tx>, wanted: &[String]) -> Result<HashMap<String, JoinToken>> {
+    let tx = begun?;
+    let tokens = || wanted.iter().map(String::as_str);
+    let mut query = Query::build();
+    query.push("SELECT token, expiry FROM join_tokens WHERE token IN (").push_list(tokens()).push(");");
+    query.push("DELETE FROM join_tokens WHERE token IN (").push_list(tokens()).push(")");
+    let mut found = HashMap::with_capacity(wanted.len());
+    tx.finish(query, |_, row| {
+        let token = JoinToken { token: row.text(0)?.to_owned(), expires_at: row.int(1)? };
+        found.insert(token.token.clone(), token);
+        Ok(())
+    })
+    .await?;
+    Ok(found)
 }

@@ -15,6 +15,7 @@ mod entries;
 mod error;
 mod events;
 mod federation;
+mod group;
 mod join_tokens;
 mod migrate;
 mod page;
@@ -25,7 +26,7 @@ mod store;
 mod time_text;
 mod transaction;
 
-pub use agents::{ListAgents, PrunedAgents};
+pub use agents::{AttestationOutcome, ListAgents, PrunedAgents};
 pub use bundles::DeleteMode;
 pub use ca_journal::CaJournal;
 pub use changes::{Change, ChangeBatch, ChangeReceiver, Lagged};

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use spire_runtime::SharedClock;
+use spire_types::{AttestedAgent, Entry, JoinToken};
 use time::OffsetDateTime;
 
+use crate::agents::AttestationOutcome;
 use crate::changes::{ChangeReceiver, ChangeSender};
 use crate::dialect::sqlite::{self, SqlitePools};
-use crate::entries::Creations;
+use crate::entries::CreatedEntry;
 use crate::error::DatastoreError;
+use crate::group::Group;
 use crate::settings::{DatabaseType, DatastoreSettings};
 use crate::sql::{self, Query, Row};
 use crate::transaction::Tx;
@@ -26,7 +29,15 @@ struct Inner {
     clock: SharedClock,
     log_sql: bool,
     changes: ChangeSender,
-    creations: Creations,
+    groups: Groups,
+}
+
+/// Frequent writes, each kind with others of its kind.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    pub(crate) entries: Arc<Group<Vec<Entry>, Vec<Result<CreatedEntry>>>>,
+    pub(crate) join_tokens: Arc<Group<String, Result<Option<JoinToken>>>>,
+    pub(crate) attestations: Arc<Group<AttestedAgent, Result<AttestationOutcome>>>,
 }
 
 #[derive(Debug)]
@@ -64,7 +75,7 @@ impl Datastore {
                 clock,
                 log_sql: settings.log_sql,
                 changes: ChangeSender::new(),
-                creations: Creations::default(),
+                groups: Groups::default(),
             }),
         };
         migrate::migrate(&store, settings.disable_migration).await?;
@@ -103,8 +114,8 @@ impl Datastore {
         self.read_one(Query::new("SELECT 1"), |row| row.int(0)).await.map(|_| ())
     }
 
-    pub(crate) fn creations(&self) -> &Creations {
-        &self.inner.creations
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.inner.groups
     }
 
     pub(crate) fn now(&self) -> OffsetDateTime {

@@ -12,20 +12,15 @@ use crate::transaction::Tx;
 /// Rows per statement.
 const CHUNK: usize = 500;
 
-/// Statements that put these selectors in the place of all earlier ones.
-pub(super) async fn push_replacement(
-    tx: &mut Tx,
-    query: &mut Query,
-    spiffe_id: &str,
-    selectors: &[Selector],
-) -> Result<()> {
-    // By id, because deleting by SPIFFE ID makes MySQL lock gaps and deadlock (SA-341).
-    let old = Query::new("SELECT id FROM node_resolver_map_entries WHERE spiffe_id = ?").bind(spiffe_id);
-    let old = tx.all(old, |row| row.int(0)).await?;
-    for chunk in old.chunks(CHUNK) {
+/// Statements that remove rows. By id, because deleting by SPIFFE ID makes MySQL lock gaps and deadlock (SA-341).
+pub(super) fn push_delete(query: &mut Query, rows: &[i64]) {
+    for chunk in rows.chunks(CHUNK) {
         query.push("DELETE FROM node_resolver_map_entries WHERE id IN (");
         query.push_list(chunk.iter().copied()).push(");");
     }
+}
+
+pub(super) fn push_insert(query: &mut Query, tx: &Tx, spiffe_id: &str, selectors: &[Selector]) {
     for chunk in selectors.chunks(CHUNK) {
         query.push("INSERT INTO node_resolver_map_entries (created_at, updated_at, spiffe_id, type, value)");
         query.push_rows(chunk.len(), 5).push(";");
@@ -33,7 +28,6 @@ pub(super) async fn push_replacement(
             query.add(tx.stamp()).add(tx.stamp()).add(spiffe_id).add(selector.kind()).add(selector.value());
         }
     }
-    Ok(())
 }
 
 impl Datastore {
@@ -43,8 +37,11 @@ impl Datastore {
     /// Already exists if a selector is given twice.
     pub async fn set_agent_selectors(&self, spiffe_id: &str, selectors: &[Selector]) -> Result<()> {
         let mut tx = self.begin_write().await?;
+        let old = Query::new("SELECT id FROM node_resolver_map_entries WHERE spiffe_id = ?").bind(spiffe_id);
+        let old = tx.all(old, |row| row.int(0)).await?;
         let mut query = Query::build();
-        push_replacement(&mut tx, &mut query, spiffe_id, selectors).await?;
+        push_delete(&mut query, &old);
+        push_insert(&mut query, &tx, spiffe_id, selectors);
         push_agent_event(&mut query, &mut tx, spiffe_id);
         tx.defer(query).await?;
         tx.commit().await

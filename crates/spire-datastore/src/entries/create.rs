@@ -9,7 +9,6 @@ use std::collections::{HashMap, HashSet};
 use spire_types::{Entry, Selector, TrustDomain};
 use uuid::Uuid;
 
-use super::group::create_together;
 use super::{CreatedEntry, attributes, in_index_order, load, validate};
 use crate::changes::Change;
 use crate::sql::Query;
@@ -41,14 +40,34 @@ impl Datastore {
             entries.iter().map(|entry| validate::for_create(entry).map(|()| entry)).collect();
         let valid: Vec<Entry> =
             checked.iter().filter_map(|entry| entry.as_ref().ok().map(|entry| (*entry).clone())).collect();
-        let outcomes = if valid.is_empty() { Vec::new() } else { create_together(self, valid).await };
+        let outcomes = if valid.is_empty() { Vec::new() } else { self.create_together(valid).await };
         let mut outcomes = outcomes.into_iter();
         let mut next = || outcomes.next().unwrap_or_else(|| Err(DatastoreError::sql("no result")));
         checked.into_iter().map(|entry| entry.and_then(|_| next())).collect()
     }
+
+    async fn create_together(&self, entries: Vec<Entry>) -> Vec<Result<CreatedEntry>> {
+        let count = entries.len();
+        let outcomes = self.groups().entries.write(self, entries, create_all).await;
+        outcomes.unwrap_or_else(|error| vec![Err(error); count])
+    }
 }
 
-pub(super) async fn create(tx: &mut Tx, entries: &[&Entry]) -> Result<Vec<Result<CreatedEntry>>> {
+/// The entries of several callers; if the transaction fails, it fails for all of them.
+async fn create_all(begun: Result<Tx>, callers: Vec<Vec<Entry>>) -> Vec<Vec<Result<CreatedEntry>>> {
+    let entries: Vec<&Entry> = callers.iter().flatten().collect();
+    let written = match begun {
+        Ok(mut tx) => match create(&mut tx, &entries).await {
+            Ok(outcomes) => tx.commit().await.map(|()| outcomes),
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    let mut outcomes = written.unwrap_or_else(|error| vec![Err(error); entries.len()]).into_iter();
+    callers.iter().map(|entries| outcomes.by_ref().take(entries.len()).collect()).collect()
+}
+
+async fn create(tx: &mut Tx, entries: &[&Entry]) -> Result<Vec<Result<CreatedEntry>>> {
     let known = Known::look_up(tx, entries).await?;
     if entries.len() > 1 && known.something_may_fail(entries) {
         return one_by_one(tx, entries).await;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use spire_crypto::x509::Roots;
+use spire_datastore::AttestationOutcome;
 use spire_plugin::server::{Conversation, NodeAttestor as _};
 use spire_plugin::{Code as PluginCode, PluginError};
 use spire_proto::convert::svid::x509_svid_to_wire;
@@ -11,7 +12,7 @@ use spire_proto::server::agent::v1::attest_agent_request::{Params, Step as Reque
 use spire_proto::server::agent::v1::attest_agent_response::{Result as AttestResult, Step};
 use spire_proto::server::agent::v1::{AttestAgentRequest, AttestAgentResponse};
 use spire_runtime::logging::LogLevel;
-use spire_types::{AgentMask, AttestedAgent, Selector, SpiffeId};
+use spire_types::{AttestedAgent, Selector, SpiffeId};
 use tokio::sync::mpsc;
 use tonic::{Code, Status, Streaming};
 
@@ -51,12 +52,7 @@ pub async fn attest(
     };
     let id = agent_id(core, call, kind, &attested.id)?;
     call.note(|| AuditFields::new().with("agent_id", id.to_string()));
-    let known = core.datastore.fetch_agent(&id.to_string()).await;
-    let known = known.map_err(|error| ApiError::internal("failed to fetch agent", error))?;
-    if known.as_ref().is_some_and(AttestedAgent::is_banned) {
-        let reason = "agent is banned";
-        return Err(ApiError::because(Code::PermissionDenied, "failed to attest", reason));
-    }
+    refuse_banned(core, &id).await?;
     let svid = sign(core, &id, csr).await?;
     let agent = AttestedAgent {
         spiffe_id: id.to_string(),
@@ -67,9 +63,9 @@ pub async fn attest(
         new_not_after: 0,
         can_reattest: attested.can_reattest,
         agent_version: String::new(),
-        selectors: Vec::new(),
+        selectors: selectors_of(core, &id, attested.selectors),
     };
-    store(core, &agent, selectors_of(core, &id, attested.selectors), known.is_some()).await?;
+    store(core, agent).await?;
     let address = call.caller().address.map(|address| address.to_string()).unwrap_or_default();
     let fields = AuditFields::new()
         .with("address", address)
@@ -218,31 +214,31 @@ fn agent_id(core: &Core, call: &Call, kind: &str, id: &str) -> Result<SpiffeId, 
     Ok(id)
 }
 
-/// Sorted and without repeats (SA-051).
 fn selectors_of(core: &Core, id: &SpiffeId, mut selectors: Vec<Selector>) -> Vec<Selector> {
     if core.settings.agent_spiffe_id_as_selector {
         selectors.push(Selector::unchecked("spiffe_id", &id.to_string()));
     }
-    selectors.sort();
-    selectors.dedup();
     selectors
 }
 
-/// The selectors take the place of all earlier ones (SA-055, SA-056).
-async fn store(
-    core: &Core,
-    agent: &AttestedAgent,
-    selectors: Vec<Selector>,
-    known: bool,
-) -> Result<(), ApiError> {
-    let datastore = &core.datastore;
-    if !known {
-        let created = datastore.create_agent_with_selectors(agent, &selectors).await;
-        return created.map_err(|error| ApiError::internal("failed to create attested agent", error));
+fn banned() -> ApiError {
+    ApiError::because(Code::PermissionDenied, "failed to attest", "agent is banned")
+}
+
+/// Nothing is signed for an agent that is known to be banned. The index may not know yet: [`store`] has the last word.
+async fn refuse_banned(core: &Core, id: &SpiffeId) -> Result<(), ApiError> {
+    if core.entries.agent(id).is_none_or(|agent| !agent.agent.is_banned()) {
+        return Ok(());
     }
-    let stored = datastore.set_agent_selectors(&agent.spiffe_id, &selectors).await;
-    stored.map_err(|error| ApiError::internal("failed to update selectors", error))?;
-    let mask = AgentMask { agent_version: false, ..AgentMask::ALL };
-    let updated = datastore.update_agent(&agent.spiffe_id, agent, &mask).await;
-    updated.map(drop).map_err(|error| ApiError::internal("failed to update attested agent", error))
+    let known = core.datastore.fetch_agent(&id.to_string()).await;
+    let known = known.map_err(|error| ApiError::internal("failed to fetch agent", error))?;
+    if known.is_some_and(|agent| agent.is_banned()) { Err(banned()) } else { Ok(()) }
+}
+
+async fn store(core: &Core, agent: AttestedAgent) -> Result<(), ApiError> {
+    match core.datastore.record_attestation(agent).await {
+        Ok(AttestationOutcome::Stored) => Ok(()),
+        Ok(AttestationOutcome::Banned) => Err(banned()),
+        Err(error) => Err(ApiError::internal("failed to create attested agent", error)),
+    }
 }

@@ -116,6 +116,11 @@ impl EntryCache {
         if self.agents_as_of.load(Ordering::Acquire) != self.store.agent_commits() {
             return None;
         }
+        self.agent(agent)
+    }
+
+    /// The agent's row as it was when its last event was read.
+    pub fn agent(&self, agent: &SpiffeId) -> Option<Arc<CachedAgent>> {
         let snapshot = self.snapshot.load();
         if !agent.is_member_of(&snapshot.trust_domain) {
             return None;
