@@ -26,6 +26,11 @@ const TOOLS: &[Tool] = &[
         install: &["apt-get", "install", "-y", "python3", "python3-venv"],
     },
     Tool {
+        program: "dockerd",
+        why: "the containers that the end-to-end tests of the workload attestor docker start",
+        install: &["apt-get", "install", "-y", "docker.io"],
+    },
+    Tool {
         program: "cmake",
         why: "building aws-lc, the crypto library",
         install: &["apt-get", "install", "-y", "cmake"],

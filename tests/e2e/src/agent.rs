@@ -14,6 +14,8 @@ use crate::{Server, TRUST_DOMAIN};
 pub struct AgentOptions {
     /// More lines of `agent { … }`.
     pub extra: String,
+    /// More lines of `plugins { … }`.
+    pub plugins: String,
 }
 
 /// A folder, a configuration, and the process while it runs.
@@ -58,9 +60,10 @@ plugins {{
   KeyManager "disk" {{ plugin_data {{ directory = "{base}/data" }} }}
   NodeAttestor "join_token" {{ plugin_data {{}} }}
   WorkloadAttestor "unix" {{ plugin_data {{}} }}
+{}
 }}
 "#,
-                server.port, options.extra
+                server.port, options.extra, options.plugins
             ),
         )?;
         Ok(Self { dir, id: format!("spiffe://{TRUST_DOMAIN}/spire/agent/join_token/{token}"), program: None })

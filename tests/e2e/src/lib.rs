@@ -3,11 +3,13 @@
 
 mod agent;
 mod clients;
+mod docker;
 mod program;
 mod server;
 
 pub use agent::{Agent, AgentOptions};
 pub use clients::{go_tool, python_workload};
+pub use docker::Docker;
 pub use program::{Output, Program, binary, free_port, run, wait_until};
 pub use server::{Server, ServerOptions};
 

@@ -157,16 +157,15 @@ plugins {{
 
     /// An entry for all processes of a user below this agent; returns its id.
     pub fn entry_for_uid(&self, agent_id: &str, path: &str, uid: u32) -> Result<String> {
-        let created = self.json(&[
-            "entry",
-            "create",
-            "-parentID",
-            agent_id,
-            "-spiffeID",
-            &format!("spiffe://{TRUST_DOMAIN}{path}"),
-            "-selector",
-            &format!("unix:uid:{uid}"),
-        ])?;
+        self.entry(agent_id, path, &[&format!("unix:uid:{uid}")])
+    }
+
+    /// An entry for workloads with all of these selectors below this agent; returns its id.
+    pub fn entry(&self, agent_id: &str, path: &str, selectors: &[&str]) -> Result<String> {
+        let id = format!("spiffe://{TRUST_DOMAIN}{path}");
+        let mut args = vec!["entry", "create", "-parentID", agent_id, "-spiffeID", &id];
+        args.extend(selectors.iter().flat_map(|selector| ["-selector", selector]));
+        let created = self.json(&args)?;
         let id = created["results"][0]["entry"]["id"].as_str().context("the entry has an id")?;
         Ok(id.to_owned())
     }

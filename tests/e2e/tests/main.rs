@@ -6,6 +6,7 @@ mod bad_input;
 mod clients;
 mod corruption;
 mod crash;
+mod docker;
 mod malformed;
 mod outage;
 mod rotation;

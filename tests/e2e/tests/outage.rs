@@ -10,8 +10,10 @@ use crate::clients::GO;
 #[test]
 fn workloads_keep_their_identities_and_the_agent_recovers_by_itself() -> Result<()> {
     let mut server = Server::start(&ServerOptions { x509_svid_ttl: "20s", ..ServerOptions::default() })?;
-    let mut agent =
-        Agent::start(&server, &AgentOptions { extra: "experimental { sync_interval = \"1s\" }".into() })?;
+    let mut agent = Agent::start(
+        &server,
+        &AgentOptions { extra: "experimental { sync_interval = \"1s\" }".into(), ..AgentOptions::default() },
+    )?;
     server.entry_for_uid(&agent.id, "/go", GO)?;
     agent.wait_for_identity(GO, "/go")?;
     let before = until_line(&agent)?;

@@ -15,8 +15,10 @@ const SECONDS: &str = "40";
 #[test]
 fn no_handshake_fails_through_svid_and_ca_rotations() -> Result<()> {
     let server = Server::start(&ServerOptions { x509_svid_ttl: "10s", ..ServerOptions::default() })?;
-    let agent =
-        Agent::start(&server, &AgentOptions { extra: "experimental { sync_interval = \"1s\" }".into() })?;
+    let agent = Agent::start(
+        &server,
+        &AgentOptions { extra: "experimental { sync_interval = \"1s\" }".into(), ..AgentOptions::default() },
+    )?;
     for (uid, path) in [(GO, "/go"), (PYTHON, "/python")] {
         server.entry_for_uid(&agent.id, path, uid)?;
         agent.wait_for_identity(uid, path)?;
