@@ -24,18 +24,7 @@ use crate::tls::Identity;
 
 pub const TRUST_DOMAIN: &str = "bench.test";
 
-/// What differs between the servers of the scenarios.
-#[derive(Debug, Clone)]
-pub struct ServerOptions {
-    pub ca_ttl: &'static str,
-    pub x509_svid_ttl: &'static str,
-}
-
-impl Default for ServerOptions {
-    fn default() -> Self {
-        Self { ca_ttl: "24h", x509_svid_ttl: "1h" }
-    }
-}
+const DATABASE: &str = "datastore.sqlite3";
 
 #[derive(Debug)]
 pub struct Server {
@@ -45,16 +34,21 @@ pub struct Server {
     /// Process start to the first answer.
     pub ready_after: Duration,
     dir: TempDir,
-    build: Build,
-    options: ServerOptions,
 }
 
 impl Server {
-    pub async fn start(build: &Build, options: ServerOptions) -> Result<Self> {
-        Self::start_in(build, options, tempfile::Builder::new().prefix("spire-bench").tempdir()?).await
+    pub async fn start(build: &Build) -> Result<Self> {
+        Self::start_in(build, new_dir()?).await
     }
 
-    async fn start_in(build: &Build, options: ServerOptions, dir: TempDir) -> Result<Self> {
+    /// Starts on a copy of a database.
+    pub async fn start_on(build: &Build, database: &Path) -> Result<Self> {
+        let dir = new_dir()?;
+        fs::copy(database, dir.path().join(DATABASE))?;
+        Self::start_in(build, dir).await
+    }
+
+    async fn start_in(build: &Build, dir: TempDir) -> Result<Self> {
         let port = free_port()?;
         let base = dir.path().display().to_string();
         fs::write(
@@ -67,17 +61,17 @@ impl Server {
   trust_domain = "{TRUST_DOMAIN}"
   data_dir = "{base}/data"
   log_level = "WARN"
-  ca_ttl = "{}"
-  default_x509_svid_ttl = "{}"
+  ca_ttl = "24h"
+  default_x509_svid_ttl = "1h"
+  agent_ttl = "12h"
   ratelimit {{ attestation = false signing = false }}
 }}
 plugins {{
-  DataStore "sql" {{ plugin_data {{ database_type = "sqlite3" connection_string = "{base}/datastore.sqlite3" }} }}
+  DataStore "sql" {{ plugin_data {{ database_type = "sqlite3" connection_string = "{base}/{DATABASE}" }} }}
   KeyManager "disk" {{ plugin_data {{ keys_path = "{base}/keys.json" }} }}
   NodeAttestor "join_token" {{ plugin_data {{}} }}
 }}
-"#,
-                options.ca_ttl, options.x509_svid_ttl
+"#
             ),
         )?;
         let mut command = Command::new(build.server());
@@ -100,32 +94,38 @@ plugins {{
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         };
-        Ok(Self {
-            process,
-            address: ([127, 0, 0, 1], port).into(),
-            local,
-            ready_after: begun.elapsed(),
-            dir,
-            build: build.clone(),
-            options,
-        })
+        Ok(Self { process, address: ([127, 0, 0, 1], port).into(), local, ready_after: begun.elapsed(), dir })
     }
 
-    /// Stops the process and starts it again on the same database and keys.
-    pub async fn restart(self) -> Result<Self> {
-        let Self { process, dir, build, options, .. } = self;
+    /// Stops the process and moves its database to that path.
+    pub fn stop_and_keep(self, database: &Path) -> Result<()> {
+        let Self { process, dir, .. } = self;
         process.stop()?;
-        Self::start_in(&build, options, dir).await
+        let left = dir.path().join(format!("{DATABASE}-wal"));
+        anyhow::ensure!(!left.exists(), "the server left {} behind", left.display());
+        fs::copy(dir.path().join(DATABASE), database)?;
+        Ok(())
     }
 
     pub async fn join_token(&self) -> Result<String> {
-        let request = agent_api::CreateJoinTokenRequest { ttl: 3600, ..Default::default() };
+        self.join_token_of("").await
+    }
+
+    /// With a token of the caller's choice, unless that is empty.
+    async fn join_token_of(&self, token: &str) -> Result<String> {
+        let request =
+            agent_api::CreateJoinTokenRequest { ttl: 3600, token: token.to_owned(), ..Default::default() };
         Ok(AgentClient::new(self.local.clone()).create_join_token(request).await?.into_inner().value)
     }
 
     /// Attests a node of the harness and returns its identity and path.
     pub async fn attested_node(&self) -> Result<(Identity, String)> {
-        let token = self.join_token().await?;
+        self.attested_node_of("").await
+    }
+
+    /// The node has this token, unless that is empty.
+    pub async fn attested_node_of(&self, token: &str) -> Result<(Identity, String)> {
+        let token = self.join_token_of(token).await?;
         let (key, csr) = node::csr(None)?;
         let identity = node::attest(self.address, &token, &key, &csr).await?;
         Ok((identity, format!("/spire/agent/join_token/{token}")))
@@ -193,7 +193,7 @@ impl Agent {
     }
 
     pub async fn start_with(build: &Build, server: &Server, token: &str) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("spire-bench").tempdir()?;
+        let dir = new_dir()?;
         let base = dir.path().display().to_string();
         let bundle = BundleClient::new(server.local.clone())
             .get_bundle(bundle_api::GetBundleRequest::default())
@@ -237,6 +237,10 @@ plugins {{
         }
         Ok(Self { process, socket, started, path: Self::path_of(token), _dir: dir })
     }
+}
+
+fn new_dir() -> Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("spire-bench").tempdir()?)
 }
 
 fn pem_of(der: &[u8]) -> String {

@@ -8,6 +8,7 @@
 
 mod build;
 mod cluster;
+mod fixture;
 mod guard;
 mod load;
 mod node;
@@ -38,15 +39,20 @@ fn main() -> Result<()> {
 async fn run(options: options::Options) -> Result<()> {
     let physical = physical::measure().await?;
     let mut report = report::Report::new(&options, physical);
+    let filler = options.builds.first().context("there is a build to measure")?;
+    let fixtures = fixture::Fixtures::new(filler.clone())?;
     // Rounds are interleaved so that a slow minute of the machine hits all builds.
     for round in 0..options.rounds {
         for scenario in &options.scenarios {
             for build in &options.builds {
                 eprintln!("# round {} {} {}", round + 1, scenario.name, build.label);
-                let measures =
-                    (scenario.run)(scenario::Context { build: build.clone(), scale: options.scale })
-                        .await
-                        .with_context(|| format!("{} on {}", scenario.name, build.label));
+                let context = scenario::Context {
+                    build: build.clone(),
+                    scale: options.scale,
+                    fixtures: fixtures.clone(),
+                };
+                let measures = (scenario.run)(context).await;
+                let measures = measures.with_context(|| format!("{} on {}", scenario.name, build.label));
                 match measures {
                     Ok(measures) => report.add(scenario.name, &build.label, measures),
                     Err(error) => {

@@ -19,12 +19,14 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::build::Build;
+use crate::fixture::Fixtures;
 use crate::options::Scale;
 
 #[derive(Debug, Clone)]
 pub struct Context {
     pub build: Build,
     pub scale: Scale,
+    pub fixtures: Fixtures,
 }
 
 impl Context {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::{Context, Measure};
-use crate::cluster::{Server, ServerOptions};
+use crate::cluster::Server;
 use crate::{load, node};
 
 pub async fn run(context: Context) -> Result<Vec<Measure>> {
-    let server = Server::start(&context.build, ServerOptions::default()).await?;
+    let server = Server::start(&context.build).await?;
     let total = context.pick(100, 1000);
     let mut tokens = Vec::new();
     for _ in 0..total {

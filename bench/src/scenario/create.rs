@@ -5,7 +5,7 @@ use spire_proto::server::entry::v1 as entry_api;
 use spire_proto::server::entry::v1::entry_client::EntryClient;
 
 use super::{Context, Measure};
-use crate::cluster::{Server, ServerOptions, entry};
+use crate::cluster::{Server, entry};
 use crate::load;
 
 pub async fn run(context: Context) -> Result<Vec<Measure>> {
@@ -14,7 +14,7 @@ pub async fn run(context: Context) -> Result<Vec<Measure>> {
         ("SQLite, batch of 50", 50u64, 4, context.pick(20, 200)),
         ("SQLite, one by one", 1, 8, context.pick(200, 2000)),
     ] {
-        let server = Server::start(&context.build, ServerOptions::default()).await?;
+        let server = Server::start(&context.build).await?;
         let channel = server.local.clone();
         let outcome = load::fixed(&server.process, callers, total, move |number| {
             let mut client = EntryClient::new(channel.clone());

@@ -11,11 +11,11 @@ use tonic::{Request, Streaming};
 
 use super::propagate::first_identity;
 use super::{Context, Measure};
-use crate::cluster::{Agent, Server, ServerOptions, entry_for};
+use crate::cluster::{Agent, Server, entry_for};
 use crate::{load, node};
 
 pub async fn run(context: Context) -> Result<Vec<Measure>> {
-    let server = Server::start(&context.build, ServerOptions::default()).await?;
+    let server = Server::start(&context.build).await?;
     let agent = Agent::start(&context.build, &server).await?;
     server.create_entries(vec![entry_for(&agent.path, "/workload", &[("unix", "uid:0".to_owned())])]).await?;
     drop(first_identity(&agent).await?);

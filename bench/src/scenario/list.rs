@@ -9,18 +9,16 @@ use spire_proto::server::entry::v1::list_entries_request::Filter;
 use spire_proto::types;
 
 use super::{Context, Measure};
-use crate::cluster::{Server, ServerOptions, TRUST_DOMAIN, entry};
+use crate::cluster::{Server, TRUST_DOMAIN, entry};
+use crate::fixture::OWN;
 use crate::load;
 
 pub async fn run(context: Context) -> Result<Vec<Measure>> {
     let mut measures = Vec::new();
-    let server = Server::start(&context.build, ServerOptions::default()).await?;
     let sizes: &[usize] = context.pick(&[1_000], &[5_000, 100_000]);
-    let mut present = 0;
     for &size in sizes {
-        let fresh = (present..size).map(|n| entry(&format!("/spire/agent/bench/{}", n / 10), n)).collect();
-        server.create_entries(fresh).await?;
-        present = size;
+        let database = context.fixtures.database(0, size).await?;
+        let server = Server::start_on(&context.build, &database).await?;
         for (name, filter) in filters(size / 2) {
             let channel = server.local.clone();
             let length = context.pick(Duration::from_secs(1), Duration::from_secs(3));
@@ -45,7 +43,7 @@ fn filters(number: usize) -> [(&'static str, Filter); 3] {
     let wanted = entry("/unused", number);
     let parent = types::Spiffeid {
         trust_domain: TRUST_DOMAIN.into(),
-        path: format!("/spire/agent/bench/{}", number / 10),
+        path: format!("/spire/agent/other/{}", number / OWN),
     };
     let selectors = types::SelectorMatch {
         selectors: wanted.selectors.clone(),

@@ -11,7 +11,7 @@ use tonic::Streaming;
 
 use super::fetch::open_stream;
 use super::{Context, Measure};
-use crate::cluster::{Agent, Server, ServerOptions, entry_for};
+use crate::cluster::{Agent, Server, entry_for};
 use crate::load::{ms, percentile};
 use crate::node;
 
@@ -19,7 +19,7 @@ use crate::node;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub async fn run(context: Context) -> Result<Vec<Measure>> {
-    let server = Server::start(&context.build, ServerOptions::default()).await?;
+    let server = Server::start(&context.build).await?;
     let agent = Agent::start(&context.build, &server).await?;
     let uid = [("unix", "uid:0".to_owned())];
     server.create_entries(vec![entry_for(&agent.path, "/always", &uid)]).await?;

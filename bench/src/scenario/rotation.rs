@@ -1,4 +1,4 @@
-//! A CA rotation under 500 agents that poll as agents do.
+//! A CA rotation under 500 agents that poll as agents do, and listen to the doorbell of a server that has one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,20 +6,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use spire_proto::doorbell::v1::doorbell_client::DoorbellClient;
+use spire_proto::doorbell::v1::{ListenRequest, Ring};
 use spire_proto::server::bundle::v1 as bundle_api;
 use spire_proto::server::bundle::v1::bundle_client::BundleClient;
 use spire_proto::server::localauthority::v1 as authority_api;
 use spire_proto::server::localauthority::v1::local_authority_client::LocalAuthorityClient;
 use tokio::sync::mpsc;
+use tonic::Streaming;
 use tonic::transport::Channel;
 
 use super::sync::sync;
 use super::{Context, Measure};
-use crate::cluster::{Server, ServerOptions, entry};
+use crate::cluster::{Server, entry};
 use crate::{node, tls};
 
+/// The interval of an agent of either kind.
+const POLL: Duration = Duration::from_secs(5);
+
 pub async fn run(context: Context) -> Result<Vec<Measure>> {
-    let server = Server::start(&context.build, ServerOptions::default()).await?;
+    let server = Server::start(&context.build).await?;
     let agents = context.pick(20, 500);
     let mut channels = Vec::new();
     for number in 0..agents {
@@ -34,7 +40,8 @@ pub async fn run(context: Context) -> Result<Vec<Measure>> {
     for (number, channel) in channels.into_iter().enumerate() {
         let (known, failed, seen) = (known.clone(), failed.clone(), seen.clone());
         tasks.push(tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(5) * number as u32 / agents as u32).await;
+            tokio::time::sleep(POLL * number as u32 / agents as u32).await;
+            let mut doorbell = listen(channel.clone()).await;
             let mut reported = false;
             loop {
                 if sync(channel.clone()).await.is_err() {
@@ -50,7 +57,7 @@ pub async fn run(context: Context) -> Result<Vec<Measure>> {
                         failed.fetch_add(1, Ordering::Relaxed);
                     }
                 }
-                tokio::time::sleep(Duration::from_secs(5)).await;
+                wait(&mut doorbell).await;
             }
         }));
     }
@@ -78,6 +85,24 @@ pub async fn run(context: Context) -> Result<Vec<Measure>> {
         Measure::less("failed calls", "", failed.load(Ordering::Relaxed) as f64),
         Measure::less("server CPU", "s", cpu.as_secs_f64()),
     ])
+}
+
+/// Rings if the server has a doorbell; SPIRE has none.
+async fn listen(channel: Channel) -> Option<Streaming<Ring>> {
+    DoorbellClient::new(channel).listen(ListenRequest::default()).await.ok().map(tonic::Response::into_inner)
+}
+
+/// Until the next poll is due or the doorbell rings.
+async fn wait(doorbell: &mut Option<Streaming<Ring>>) {
+    let ring = async {
+        match doorbell {
+            Some(rings) => rings.message().await.ok().flatten(),
+            None => std::future::pending().await,
+        }
+    };
+    if let Ok(None) = tokio::time::timeout(POLL, ring).await {
+        *doorbell = None;
+    }
 }
 
 async fn roots(channel: &Channel) -> Result<Vec<Vec<u8>>> {

@@ -9,7 +9,7 @@ use spire_proto::server::svid::v1::svid_client::SvidClient;
 use tonic::transport::Channel;
 
 use super::{Context, Measure};
-use crate::cluster::{Server, ServerOptions, entry};
+use crate::cluster::{Server, entry};
 use crate::{load, node, tls};
 
 struct Setup {
@@ -20,7 +20,7 @@ struct Setup {
 }
 
 async fn set_up(context: &Context) -> Result<Setup> {
-    let server = Server::start(&context.build, ServerOptions::default()).await?;
+    let server = Server::start(&context.build).await?;
     let (identity, path) = server.attested_node().await?;
     let ids = server.create_entries((0..1000).map(|n| entry(&path, n)).collect()).await?;
     let channel = node::tls_channel(server.address, tls::client(Some(&identity))?).await?;

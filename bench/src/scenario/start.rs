@@ -6,11 +6,11 @@ use anyhow::Result;
 
 use super::propagate::first_identity;
 use super::{Context, Measure};
-use crate::cluster::{Agent, Server, ServerOptions, entry_for};
+use crate::cluster::{Agent, Server, entry_for};
 use crate::load::{ms, percentile};
 
 pub async fn run(context: Context) -> Result<Vec<Measure>> {
-    let server = Server::start(&context.build, ServerOptions::default()).await?;
+    let server = Server::start(&context.build).await?;
     let mut tokens = Vec::new();
     for _ in 0..context.pick(2, 8) {
         let token = server.join_token().await?;

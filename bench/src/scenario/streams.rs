@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::fetch::open_stream;
 use super::propagate::first_identity;
 use super::{Context, Measure};
-use crate::cluster::{Agent, Server, ServerOptions, entry_for};
+use crate::cluster::{Agent, Server, entry_for};
 use crate::load::ms;
 use crate::node;
 
@@ -26,7 +26,7 @@ pub async fn run(context: Context) -> Result<Vec<Measure>> {
 }
 
 async fn one(context: &Context, size: usize) -> Result<Vec<Measure>> {
-    let server = Server::start(&context.build, ServerOptions::default()).await?;
+    let server = Server::start(&context.build).await?;
     let agent = Agent::start(&context.build, &server).await?;
     let uid = [("unix", "uid:0".to_owned())];
     server.create_entries(vec![entry_for(&agent.path, "/always", &uid)]).await?;

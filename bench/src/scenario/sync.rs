@@ -12,11 +12,9 @@ use spire_proto::types;
 use tonic::transport::Channel;
 
 use super::{Context, Measure};
-use crate::cluster::{Server, ServerOptions, entry};
+use crate::cluster::Server;
+use crate::fixture::{self, OWN};
 use crate::{load, node, tls};
-
-/// Entries of each agent.
-const OWN: usize = 10;
 
 pub async fn run(context: Context) -> Result<Vec<Measure>> {
     let mut measures = Vec::new();
@@ -30,18 +28,12 @@ pub async fn run(context: Context) -> Result<Vec<Measure>> {
 
 async fn one(context: &Context, agents: usize, entries: usize) -> Result<Vec<Measure>> {
     let name = format!("{agents} agents, {entries} entries");
-    let server = Server::start(&context.build, ServerOptions::default()).await?;
+    let database = context.fixtures.database(agents, entries).await?;
+    let server = Server::start_on(&context.build, &database).await?;
     let mut nodes = Vec::with_capacity(agents);
-    for _ in 0..agents {
-        nodes.push(server.attested_node().await?);
+    for number in 0..agents {
+        nodes.push(server.attested_node_of(&fixture::token(number)).await?);
     }
-    let mut wanted = Vec::with_capacity(entries);
-    for (number, (_, path)) in nodes.iter().enumerate() {
-        wanted.extend((0..OWN).map(|n| entry(path, number * OWN + n)));
-    }
-    let others = wanted.len()..entries.max(wanted.len());
-    wanted.extend(others.map(|n| entry(&format!("/spire/agent/other/{}", n / OWN), n)));
-    server.create_entries(wanted).await?;
     let mut channels = Vec::with_capacity(agents);
     for (identity, _) in &nodes {
         channels.push(node::tls_channel(server.address, tls::client(Some(identity))?).await?);

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::dialect::Dialect;
 use crate::error::{Code, DatastoreError};
 use crate::page::{self, Cut, TokenError};
-use crate::sql::Query;
+use crate::sql::{Query, Row};
 use crate::store::Datastore;
 use crate::transaction::Tx;
 
@@ -65,6 +65,27 @@ impl Datastore {
             });
             return Ok((agents.collect(), token));
         }
+    }
+
+    /// Those of the given agents that there are, with their selectors, in one round trip.
+    pub async fn fetch_agents(&self, spiffe_ids: &[String]) -> Result<Vec<AttestedAgent>> {
+        let mut agents = Vec::with_capacity(spiffe_ids.len());
+        for chunk in spiffe_ids.chunks(CHUNK) {
+            let ids = || chunk.iter().map(String::as_str);
+            let mut query = select();
+            query.push(" WHERE spiffe_id IN (").push_list(ids()).push(") ORDER BY id;");
+            push_selectors(&mut query, ids());
+            let mut selectors = HashMap::new();
+            let read = |statement: usize, row: Row<'_>| match statement {
+                0 => read(row).map(|(_, agent)| agents.push(agent)),
+                _ => add_selector(&mut selectors, row),
+            };
+            self.read_snapshot(query, read).await?;
+            for agent in &mut agents {
+                agent.selectors.extend(selectors.remove(&agent.spiffe_id).unwrap_or_default());
+            }
+        }
+        Ok(agents)
     }
 
     /// How many agents match.
@@ -150,21 +171,26 @@ fn by_selectors(query: &mut Query, selectors: &[Selector], behavior: MatchBehavi
 async fn add_selectors(tx: &mut Tx, agents: &mut [(i64, AttestedAgent)]) -> Result<()> {
     for chunk in agents.chunks_mut(CHUNK) {
         let mut query = Query::build();
-        query.push("SELECT spiffe_id, type, value FROM node_resolver_map_entries WHERE spiffe_id IN (");
-        query.push_list(chunk.iter().map(|(_, agent)| agent.spiffe_id.as_str())).push(") ORDER BY id");
-        let mut found: HashMap<String, Vec<Selector>> = HashMap::with_capacity(chunk.len());
-        tx.each(query, |_, row| {
-            let selector = Selector::unchecked(row.text(1)?, row.text(2)?);
-            match found.get_mut(row.text(0)?) {
-                Some(selectors) => selectors.push(selector),
-                None => drop(found.insert(row.text(0)?.to_owned(), vec![selector])),
-            }
-            Ok(())
-        })
-        .await?;
+        push_selectors(&mut query, chunk.iter().map(|(_, agent)| agent.spiffe_id.as_str()));
+        let mut found = HashMap::with_capacity(chunk.len());
+        tx.each(query, |_, row| add_selector(&mut found, row)).await?;
         for (_, agent) in chunk {
             agent.selectors = found.remove(&agent.spiffe_id).unwrap_or_default();
         }
+    }
+    Ok(())
+}
+
+fn push_selectors<'a>(query: &mut Query, spiffe_ids: impl Iterator<Item = &'a str>) {
+    query.push("SELECT spiffe_id, type, value FROM node_resolver_map_entries WHERE spiffe_id IN (");
+    query.push_list(spiffe_ids).push(") ORDER BY id");
+}
+
+fn add_selector(found: &mut HashMap<String, Vec<Selector>>, row: Row<'_>) -> Result<()> {
+    let selector = Selector::unchecked(row.text(1)?, row.text(2)?);
+    match found.get_mut(row.text(0)?) {
+        Some(selectors) => selectors.push(selector),
+        None => drop(found.insert(row.text(0)?.to_owned(), vec![selector])),
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use spire_datastore::{Change, Code, EventRange, ListAgents};
+use spire_datastore::{AttestationOutcome, Change, Code, EventRange, ListAgents};
 use spire_types::{AgentMask, MatchBehavior, Page};
 use time::OffsetDateTime;
 
@@ -197,5 +197,50 @@ async fn join_token_can_be_taken_once() {
     assert_eq!(
         f.store.create_join_token(&empty).await.unwrap_err().to_string(),
         "token and expiry are required"
+    );
+}
+
+#[tokio::test]
+async fn attestations_at_the_same_time_share_a_transaction_and_a_ban_stays() {
+    // SA-044, SA-051, SA-055, SA-056
+    let f = Fixture::new().await;
+    let mut banned = agent("/spire/agent/x509pop/banned");
+    banned.serial_number = String::new();
+    f.store.create_agent(&banned).await.unwrap();
+    let mut known = agent("/spire/agent/x509pop/known");
+    known.agent_version = "1.2".into();
+    f.store.create_agent(&known).await.unwrap();
+    f.store.set_agent_selectors(&known.spiffe_id, &selectors(&["old:1", "old:2"])).await.unwrap();
+    let mut changes = f.store.changes();
+
+    let attested = |path: &str, serial: &str, own: &[&str]| {
+        let mut attested = agent(path);
+        (attested.serial_number, attested.selectors) = (serial.into(), selectors(own));
+        attested
+    };
+    let (new, known, refused) = tokio::join!(
+        f.store.record_attestation(attested("/spire/agent/x509pop/new", "7", &["b:2", "a:1", "b:2"])),
+        f.store.record_attestation(attested("/spire/agent/x509pop/known", "8", &["c:3"])),
+        f.store.record_attestation(attested("/spire/agent/x509pop/banned", "9", &["d:4"])),
+    );
+    assert_eq!(new.unwrap(), AttestationOutcome::Stored);
+    assert_eq!(known.unwrap(), AttestationOutcome::Stored);
+    assert_eq!(refused.unwrap(), AttestationOutcome::Banned);
+    assert_eq!(changes.next().await.unwrap().unwrap().len(), 2);
+    assert!(changes.try_next().is_none(), "one commit for all of them");
+
+    let ids = ["banned", "known", "new"].map(|name| id(&format!("/spire/agent/x509pop/{name}")).to_string());
+    let stored = f.store.fetch_agents(&ids).await.unwrap();
+    let told: Vec<_> = stored
+        .iter()
+        .map(|agent| (agent.serial_number.as_str(), agent.agent_version.as_str(), agent.selectors.clone()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("", "1.15.3", Vec::new()),
+            ("8", "1.2", selectors(&["c:3"])),
+            ("7", "1.15.3", selectors(&["a:1", "b:2"]))
+        ]
     );
 }

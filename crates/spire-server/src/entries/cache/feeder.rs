@@ -258,12 +258,7 @@ impl Feeder {
         if !self.pending_agents.is_empty() {
             let ids: Vec<String> = self.pending_agents.iter().map(|id| String::from(&**id)).collect();
             for chunk in ids.chunks(AGENT_PAGE) {
-                let request = ListAgents {
-                    by_spiffe_ids: chunk.to_vec(),
-                    fetch_selectors: true,
-                    ..ListAgents::default()
-                };
-                let (found, _) = self.store.list_agents(&request).await?;
+                let found = self.store.fetch_agents(chunk).await?;
                 self.put_agents(next, affected, chunk, found);
             }
             self.pending_agents.clear();
