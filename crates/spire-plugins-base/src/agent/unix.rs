@@ -1,24 +1,28 @@
 //! Facts about a local process (PL-055 to PL-067).
 
+mod names;
+
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use nix::unistd::{Gid, Group, Uid, User};
 use spire_config::Object;
 use spire_crypto::hash::Sha256;
 use spire_plugin::agent::{PinnedProcess, WorkloadAttestor};
 use spire_plugin::{BuiltIn, PluginError};
 use spire_runtime::proc_file;
 
+use self::names::Names;
 use crate::shared::settings::{decode, note};
 
 pub const UNIX: BuiltIn<dyn WorkloadAttestor> = BuiltIn {
     name: "unix",
     configurable: true,
-    build: |_, data| Ok(Arc::new(Unix { settings: Settings::read(data)? })),
+    build: |context, data| {
+        Ok(Arc::new(Unix { settings: Settings::read(data)?, names: Names::new(context.clock.clone()) }))
+    },
     validate: |_, data| note(Settings::read(data)),
 };
 
@@ -49,13 +53,14 @@ impl Settings {
 #[derive(Debug)]
 struct Unix {
     settings: Settings,
+    names: Names,
 }
 
 #[async_trait]
 impl WorkloadAttestor for Unix {
     async fn attest(&self, process: PinnedProcess<'_>) -> Result<Vec<String>, PluginError> {
         let mut facts = Vec::with_capacity(8);
-        owner(process.proc_dir, &mut facts)?;
+        owner(process.proc_dir, &self.names, &mut facts)?;
         if !self.settings.discover_workload_path {
             return Ok(facts);
         }
@@ -80,7 +85,7 @@ impl WorkloadAttestor for Unix {
 }
 
 /// Effective user and group, and the supplementary groups (PL-056 to PL-062).
-fn owner(proc_dir: &Path, facts: &mut Vec<String>) -> Result<(), PluginError> {
+fn owner(proc_dir: &Path, names: &Names, facts: &mut Vec<String>) -> Result<(), PluginError> {
     let status = proc_file::read(&proc_dir.join("status")).map_err(|error| {
         PluginError::internal(format!("failed to get process: {}: {error}", proc_dir.display()))
     })?;
@@ -88,16 +93,14 @@ fn owner(proc_dir: &Path, facts: &mut Vec<String>) -> Result<(), PluginError> {
     let uid = effective(&status, "Uid:")
         .ok_or_else(|| PluginError::internal("UIDs lookup: no UIDs for process"))?;
     facts.push(format!("uid:{uid}"));
-    if let Ok(Some(user)) = User::from_uid(Uid::from_raw(uid)) {
-        facts.push(format!("user:{}", user.name));
-    }
+    facts.extend(names.user(uid).map(|name| format!("user:{name}")));
     let gid = effective(&status, "Gid:")
         .ok_or_else(|| PluginError::internal("GIDs lookup: no GIDs for process"))?;
     facts.push(format!("gid:{gid}"));
-    facts.extend(group_name(gid).map(|name| format!("group:{name}")));
+    facts.extend(names.group(gid).map(|name| format!("group:{name}")));
     for gid in numbers(&status, "Groups:") {
         facts.push(format!("supplementary_gid:{gid}"));
-        facts.extend(group_name(gid).map(|name| format!("supplementary_group:{name}")));
+        facts.extend(names.group(gid).map(|name| format!("supplementary_group:{name}")));
     }
     Ok(())
 }
@@ -112,10 +115,6 @@ fn effective(status: &str, label: &str) -> Option<u32> {
     let mut ids = numbers(status, label);
     let real = ids.next()?;
     Some(ids.next().unwrap_or(real))
-}
-
-fn group_name(gid: u32) -> Option<String> {
-    Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name)
 }
 
 /// Reads through `/proc/<pid>/exe`, so another mount namespace does not matter.
@@ -144,7 +143,8 @@ mod tests {
         let dir = std::path::PathBuf::from(format!("/proc/{pid}"));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let process = PinnedProcess { pid: pid as i32, proc_dir: &dir };
-        runtime.block_on(Unix { settings }.attest(process)).map_err(|error| error.message)
+        let names = Names::new(spire_runtime::SystemClock::shared());
+        runtime.block_on(Unix { settings, names }.attest(process)).map_err(|error| error.message)
     }
 
     #[test]
