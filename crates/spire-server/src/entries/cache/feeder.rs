@@ -14,8 +14,9 @@ use spire_datastore::{
     Change as Commit, ChangeBatch, ChangeReceiver, Datastore, DatastoreError, EventRange, Lagged, ListAgents,
 };
 use spire_runtime::{SharedClock, Shutdown};
-use spire_types::{AttestedAgent, TrustDomain};
+use spire_types::{AttestedAgent, Entry, TrustDomain};
 use time::OffsetDateTime;
+use tokio::sync::mpsc;
 
 use super::super::affected::Affected;
 use super::super::event_feed::EventFeed;
@@ -329,15 +330,14 @@ impl Feeder {
             }
         };
         let mut seen: HashSet<Key> = HashSet::new();
-        let mut after = 0;
-        while let Some((entries, last)) = self.store.load_entries(after, LOAD_PAGE).await? {
-            for entry in &entries {
+        let mut pages = read_ahead(self.store.clone());
+        while let Some(entries) = pages.recv().await {
+            for entry in &entries? {
                 keep(next.put_entry(entry));
                 if !first {
                     seen.insert(next.keys.entry_id(&entry.id));
                 }
             }
-            after = last;
         }
         if !first {
             let gone: Vec<_> = next.entries().filter(|entry| !seen.contains(&entry.key)).cloned().collect();
@@ -407,6 +407,23 @@ impl Feeder {
             tracing::error!(subsystem_name = "endpoints", error = %error, "Failed to prune attested node events");
         }
     }
+}
+
+/// All entries, page by page: the next one is read while the last one is put in.
+fn read_ahead(store: Datastore) -> mpsc::Receiver<Result<Vec<Entry>, DatastoreError>> {
+    let (pages, incoming) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut after = Some(0);
+        while let Some(from) = after {
+            let page = store.load_entries(from, LOAD_PAGE).await.transpose();
+            after = page.as_ref().and_then(|page| page.as_ref().ok()).map(|(_, last)| *last);
+            let Some(page) = page else { return };
+            if pages.send(page.map(|(entries, _)| entries)).await.is_err() {
+                return;
+            }
+        }
+    });
+    incoming
 }
 
 /// Both tables as they are now.
