@@ -66,9 +66,12 @@ async fn run(options: options::Options) -> Result<()> {
     report.finish(&options)
 }
 
-/// Ten thousand streams need as many descriptors, here and in the processes we start.
+/// Ten thousand streams need as many descriptors here, and twice as many in the agent, which inherits the limit.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const WANTED: u64 = 65_536;
     let now = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+    if setrlimit(Resource::Nofile, Rlimit { current: Some(WANTED), maximum: Some(WANTED) }).is_err() {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+    }
 }
