@@ -1,4 +1,6 @@
-//! Files below `/proc`, read in one go.
+//! Files below `/proc` that describe one thing, as `stat`, `status` and `cgroup` do, read in one go.
+//!
+//! A list of many, as `mountinfo` is, comes in pieces of less than a page; a short piece is not the last one there.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,7 +9,7 @@ use std::path::Path;
 /// More than any of the files that we read has; they are made whole by the first read.
 const USUAL: usize = 4096;
 
-/// The whole of a file whose size the kernel does not tell beforehand, with as few system calls as it takes.
+/// The whole of such a file, whose size the kernel does not tell beforehand, with as few system calls as it takes.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut bytes = vec![0; USUAL];

@@ -1,6 +1,5 @@
+use std::fs;
 use std::path::Path;
-
-use spire_runtime::proc_file;
 
 use super::ReadError;
 
@@ -20,8 +19,10 @@ impl Mount {
 }
 
 /// All mounts that a process sees; one bad line spoils the file (PL-043).
+///
+/// The kernel hands out this file in pieces of less than a page, however much is asked for.
 pub fn read(path: &Path) -> Result<Vec<Mount>, ReadError> {
-    let bytes = proc_file::read(path)
+    let bytes = fs::read(path)
         .map_err(|error| ReadError::Open { path: path.to_string_lossy().into_owned(), error })?;
     let text = String::from_utf8_lossy(&bytes);
     text.lines().filter(|line| !line.is_empty()).map(parse).collect()
@@ -38,5 +39,27 @@ fn parse(line: &str) -> Result<Mount, ReadError> {
     match fields.get(dash + 1) {
         None | Some(&"") => Err(bad("missing filesystem type")),
         Some(kind) => Ok(Mount { root: fields[3].to_owned(), kind: (*kind).to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_comes_in_pieces_is_whole() {
+        // PL-043, PL-044
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let reading = std::thread::spawn(move || read(Path::new(&path)).unwrap().len());
+        for _ in 0..500 {
+            writer.write_all(b"35 30 0:30 / /sys/fs/cgroup/x ro,nosuid - tmpfs tmpfs rw\n").unwrap();
+            std::thread::yield_now();
+        }
+        drop(writer);
+        assert_eq!(reading.join().unwrap(), 500);
     }
 }
