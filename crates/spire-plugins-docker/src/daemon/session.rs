@@ -39,7 +39,7 @@ impl<'a> Session<'a> {
 
     /// How the container was started.
     pub async fn container(&mut self, id: &str) -> Result<Container, DaemonError> {
-        let answer: ContainerAnswer = self.inspect(&format!("/containers/{id}/json")).await?;
+        let answer: ContainerAnswer = self.inspect(&format!("/containers/{}/json", escaped(id))).await?;
         answer.config.ok_or_else(|| DaemonError::NoConfig(id.to_owned()))
     }
 

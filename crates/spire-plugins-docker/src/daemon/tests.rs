@@ -167,7 +167,7 @@ async fn a_session_survives_a_closed_connection() {
 }
 
 #[tokio::test]
-async fn names_of_images_stay_names() {
+async fn names_of_images_and_containers_stay_names() {
     // PL-085
     let fake = FakeDaemon::with(web(), Some(json!({})));
     let daemon = at(&fake.address(), "1.41");
@@ -177,9 +177,14 @@ async fn names_of_images_stay_names() {
     }
     assert_eq!(session.image_id("r.io:5000/a/b@sha256:1").await.unwrap(), None);
     session.image_id("a?b c%#").await.unwrap();
+    session.container("a?b c%#").await.unwrap();
     assert_eq!(
         fake.asked(),
-        ["GET /v1.41/images/r.io:5000/a/b@sha256:1/json", "GET /v1.41/images/a%3Fb%20c%25%23/json"]
+        [
+            "GET /v1.41/images/r.io:5000/a/b@sha256:1/json",
+            "GET /v1.41/images/a%3Fb%20c%25%23/json",
+            "GET /v1.41/containers/a%3Fb%20c%25%23/json"
+        ]
     );
 }
 
