@@ -18,8 +18,6 @@ use crate::settings::Settings;
 /// Waits between the attempts to inspect a container (PL-086).
 const WAITS: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(400)];
-const LEGACY: &str = "Using the legacy container locator with custom cgroup matchers. This feature will be \
-                      removed in a future release.";
 
 /// The workload attestor `docker`.
 pub const DOCKER: BuiltIn<dyn WorkloadAttestor> = BuiltIn {
@@ -27,9 +25,6 @@ pub const DOCKER: BuiltIn<dyn WorkloadAttestor> = BuiltIn {
     configurable: true,
     build: |context, data| {
         let settings = Settings::read(data).map_err(first)?;
-        if settings.matchers.is_some() {
-            plugin_log!(warn, "{LEGACY}");
-        }
         Ok(Arc::new(Docker::new(context, settings, PathBuf::from("/"))))
     },
     validate: |_, data| match Settings::read(data) {

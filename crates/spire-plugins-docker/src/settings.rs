@@ -2,6 +2,7 @@ use spire_config::{DecodeError, Fields, Object};
 use spire_plugin::{Code, PluginError};
 
 use crate::daemon::{Address, ApiVersion};
+use crate::log::plugin_log;
 use crate::matchers::Matchers;
 use crate::podman::{SocketTemplate, Sockets};
 
@@ -105,6 +106,11 @@ fn matchers(raw: &Raw) -> Result<Option<Matchers>, String> {
                     to continue using custom matchers set use_new_container_locator=false"
             .to_owned());
     }
+    plugin_log!(
+        warn,
+        "Using the legacy container locator with custom cgroup matchers. This feature will be removed in a future \
+         release."
+    );
     Matchers::new(&raw.matchers).map(Some).map_err(|error| error.to_string())
 }
 

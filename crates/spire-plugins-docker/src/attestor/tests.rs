@@ -218,8 +218,15 @@ fn the_legacy_locator_is_warned_about() {
     let text = "use_new_container_locator = false\ncontainer_id_cgroup_matchers = [\"/docker/<id>\"]";
     (DOCKER.build)(&context, &spire_config::parse(text).unwrap()).unwrap();
     let lines = capture.lines();
-    assert_eq!(lines[0].message, LEGACY);
+    assert_eq!(
+        lines[0].message,
+        "Using the legacy container locator with custom cgroup matchers. This feature will be removed in a future \
+         release."
+    );
     assert_eq!(lines[0].field("plugin_type"), "WorkloadAttestor");
     (DOCKER.build)(&context, &spire_config::parse("").unwrap()).unwrap();
     assert_eq!(capture.lines().len(), 1);
+    // Also where the patterns turn out to be bad.
+    (DOCKER.build)(&context, &spire_config::parse(&text.replace("<id>", "")).unwrap()).unwrap_err();
+    assert_eq!(capture.lines().len(), 2);
 }
