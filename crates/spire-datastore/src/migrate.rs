@@ -1,6 +1,7 @@
 //! Which databases this version may run on, and how it brings older ones up (SA-306..316).
 
 use spire_runtime::build_info;
+use spire_runtime::logging::go_quote;
 
 use crate::Result;
 use crate::error::DatastoreError;
@@ -178,42 +179,22 @@ struct CodeVersion {
 }
 
 impl CodeVersion {
+    /// In the words of the library that SPIRE reads them with.
     fn parse(text: &str) -> std::result::Result<Self, String> {
         if text.is_empty() {
             return Err("Version string empty".to_owned());
         }
-        let (rest, build) = text.split_once('+').unwrap_or((text, ""));
-        let (core, pre) = rest.split_once('-').unwrap_or((rest, ""));
-        let [major, minor, patch] = core.splitn(3, '.').collect::<Vec<_>>()[..] else {
+        let [major, minor, rest] = text.splitn(3, '.').collect::<Vec<_>>()[..] else {
             return Err("No Major.Minor.Patch elements found".to_owned());
         };
-        let number = |name: &str, digits: &str| match digits {
-            digits if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) => {
-                Err(format!("Invalid character(s) found in {name} number {digits:?}"))
-            }
-            digits if digits.len() > 1 && digits.starts_with('0') => {
-                Err(format!("{} number must not contain leading zeroes {digits:?}", capitalised(name)))
-            }
-            digits => digits.parse().map_err(|_| format!("{name} number {digits:?} is too large")),
-        };
-        let identifier = |part: &str| {
-            let valid = !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-            if valid {
-                Ok(part.to_owned())
-            } else {
-                Err(format!("Invalid character(s) found in prerelease {part:?}"))
-            }
-        };
-        Ok(Self {
-            major: number("major", major)?,
-            minor: number("minor", minor)?,
-            patch: number("patch", patch)?,
-            pre: match rest.contains('-') {
-                true => pre.split('.').map(identifier).collect::<std::result::Result<_, _>>()?,
-                false => Vec::new(),
-            },
-            build: build.to_owned(),
-        })
+        let (major, minor) = (number("major", major)?, number("minor", minor)?);
+        let (rest, build) = rest.split_once('+').map_or((rest, None), |(rest, build)| (rest, Some(build)));
+        let (patch, pre) = rest.split_once('-').map_or((rest, None), |(patch, pre)| (patch, Some(pre)));
+        let patch = number("patch", patch)?;
+        let pre: Vec<String> = pre.iter().flat_map(|pre| pre.split('.')).map(str::to_owned).collect();
+        pre.iter().try_for_each(|part| check_prerelease(part))?;
+        build.iter().flat_map(|build| build.split('.')).try_for_each(check_build)?;
+        Ok(Self { major, minor, patch, pre, build: build.unwrap_or_default().to_owned() })
     }
 
     /// Same major, minors at most one apart.
@@ -222,9 +203,53 @@ impl CodeVersion {
     }
 }
 
-fn capitalised(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+fn only_digits(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn only_identifier(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+fn has_leading_zeroes(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('0')
+}
+
+fn number(name: &str, digits: &str) -> std::result::Result<u64, String> {
+    if !only_digits(digits) {
+        return Err(format!("Invalid character(s) found in {name} number {}", go_quote(digits)));
+    }
+    if has_leading_zeroes(digits) {
+        let (first, rest) = name.split_at(1);
+        let name = first.to_uppercase() + rest;
+        return Err(format!("{name} number must not contain leading zeroes {}", go_quote(digits)));
+    }
+    let reason = if digits.is_empty() { "invalid syntax" } else { "value out of range" };
+    digits.parse().map_err(|_| format!("strconv.ParseUint: parsing {}: {reason}", go_quote(digits)))
+}
+
+fn check_prerelease(part: &str) -> std::result::Result<(), String> {
+    if part.is_empty() {
+        return Err("Prerelease is empty".to_owned());
+    }
+    if only_digits(part) && has_leading_zeroes(part) {
+        let part = go_quote(part);
+        return Err(format!("Numeric PreRelease version must not contain leading zeroes {part}"));
+    }
+    if !only_identifier(part) {
+        return Err(format!("Invalid character(s) found in prerelease {}", go_quote(part)));
+    }
+    Ok(())
+}
+
+fn check_build(part: &str) -> std::result::Result<(), String> {
+    if part.is_empty() {
+        return Err("Build meta data is empty".to_owned());
+    }
+    if !only_identifier(part) {
+        return Err(format!("Invalid character(s) found in build meta data {}", go_quote(part)));
+    }
+    Ok(())
 }
 
 impl PartialOrd for CodeVersion {
@@ -267,5 +292,44 @@ impl std::fmt::Display for CodeVersion {
             write!(f, "+{}", self.build)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_strictly_and_refused_in_upstreams_words() {
+        // SA-308
+        for text in ["1.15.3", "1.15.3-dev-unk", "1.15.3-rc.1+build.007", "0.0.0"] {
+            assert_eq!(CodeVersion::parse(text).unwrap().to_string(), text);
+        }
+        for (text, expected) in [
+            ("1.15", "No Major.Minor.Patch elements found"),
+            ("v1.15.3", "Invalid character(s) found in major number \"v1\""),
+            ("1-a.2.3", "Invalid character(s) found in major number \"1-a\""),
+            ("1.015.3", "Minor number must not contain leading zeroes \"015\""),
+            ("1.15.", "strconv.ParseUint: parsing \"\": invalid syntax"),
+            ("1.15.x", "Invalid character(s) found in patch number \"x\""),
+            ("1.15.3-", "Prerelease is empty"),
+            ("1.15.3-01", "Numeric PreRelease version must not contain leading zeroes \"01\""),
+            ("1.15.3-a_b", "Invalid character(s) found in prerelease \"a_b\""),
+            ("1.15.3+", "Build meta data is empty"),
+            ("1.15.3+a b", "Invalid character(s) found in build meta data \"a b\""),
+        ] {
+            assert_eq!(CodeVersion::parse(text).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn versions_order_by_number_and_prereleases_come_first() {
+        // SA-309
+        let order =
+            ["0.9.9", "1.15.3-1", "1.15.3-2", "1.15.3-10", "1.15.3-dev", "1.15.3-dev.1", "1.15.3", "1.15.10"];
+        for pair in order.windows(2) {
+            let [a, b] = pair else { continue };
+            assert!(CodeVersion::parse(a).unwrap() < CodeVersion::parse(b).unwrap(), "{a} {b}");
+        }
     }
 }
