@@ -76,7 +76,7 @@ impl Place {
     /// A path or a `file:` URI; anything else with a scheme is refused (SA-261).
     fn parse(text: &str) -> Result<Self> {
         let (rest, is_uri) = match scheme(text) {
-            Some(("file", rest)) => (rest, true),
+            Some((scheme, rest)) if scheme == "file" => (rest, true),
             Some((scheme, _)) => return Err(DatastoreError::sql(format!("unsupported scheme {scheme:?}"))),
             None => (text, false),
         };
@@ -208,13 +208,13 @@ impl Place {
     }
 }
 
-/// What Go's URL parser takes for a scheme.
-fn scheme(text: &str) -> Option<(&str, &str)> {
+/// What Go's URL parser takes for a scheme, in lower case.
+fn scheme(text: &str) -> Option<(String, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     let mut bytes = scheme.bytes();
     let valid = bytes.next().is_some_and(|b| b.is_ascii_alphabetic())
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
-    valid.then_some((scheme, rest))
+    valid.then(|| (scheme.to_ascii_lowercase(), rest))
 }
 
 fn synchronous(level: &str) -> Result<SqliteSynchronous> {
@@ -269,7 +269,7 @@ mod tests {
             ("./data.db", "./data.db"),
             ("/home/fred/data.db", "/home/fred/data.db"),
             ("file:data.db?mode=ro", "data.db"),
-            ("file:/home/fred/data.db", "/home/fred/data.db"),
+            ("FILE:/home/fred/data.db", "/home/fred/data.db"),
             ("file:///home/fred/data.db", "/home/fred/data.db"),
             ("file://localhost/home/fred/data.db?cache=private", "/home/fred/data.db"),
             ("file:/a%20b/data.db#x", "/a b/data.db"),
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn other_schemes_are_refused_by_name() {
         // SA-261
-        let error = Place::parse("mysql://data.db").unwrap_err();
+        let error = Place::parse("MySQL://data.db").unwrap_err();
         assert_eq!(error.to_string(), "datastore-sql: unsupported scheme \"mysql\"");
     }
 }
