@@ -4,7 +4,7 @@
 //! repeated selectors. If something could, each entry of the batch is written behind its own savepoint so that one
 //! failure stays its own (SA-017); otherwise the whole batch goes in with one statement per table.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use spire_types::{Entry, Selector, TrustDomain};
 use uuid::Uuid;
@@ -159,7 +159,7 @@ impl Known {
         }
         for (index, id) in candidates {
             let Some(entry) = rows.get(&id) else { continue };
-            if !self.similar.contains_key(&index) && same_set(&entry.selectors, &entries[index].selectors) {
+            if !self.similar.contains_key(&index) && selector_set(entry) == selector_set(entries[index]) {
                 self.similar.insert(index, entry.clone());
             }
         }
@@ -234,19 +234,19 @@ struct Plan {
 
 fn plan(entries: &[&Entry], known: &Known, created_at: i64) -> Result<Plan> {
     let mut plan = Plan { new: Vec::new(), places: Vec::with_capacity(entries.len()) };
-    let mut batch: HashMap<(String, String), Vec<usize>> = HashMap::new();
+    let mut batch = HashMap::new();
     for (index, entry) in entries.iter().enumerate() {
         if known.similar.contains_key(&index) {
             plan.places.push((None, true));
             continue;
         }
-        let same_ids = batch.entry((entry.spiffe_id.to_string(), entry.parent_id.to_string())).or_default();
-        let twin = same_ids.iter().copied().find(|at| same_set(&plan.new[*at].selectors, &entry.selectors));
-        if let Some(at) = twin {
-            plan.places.push((Some(at), true));
+        let alike = (&entry.spiffe_id, &entry.parent_id, selector_set(entry));
+        if let Some(twin) = batch.get(&alike) {
+            plan.places.push((Some(*twin), true));
             continue;
         }
-        if let Some(error) = known.missing_bundle(entry) {
+        // A taken id fails first, when the row is written.
+        if let Some(error) = known.missing_bundle(entry).filter(|_| !known.taken_ids.contains(&entry.id)) {
             return Err(error);
         }
         let mut entry = (*entry).clone();
@@ -258,9 +258,9 @@ fn plan(entries: &[&Entry], known: &Known, created_at: i64) -> Result<Plan> {
         // All-default attributes read back as absent (SA-304).
         entry.additional_attributes =
             entry.additional_attributes.filter(|attributes| *attributes != Default::default());
-        let mut seen = HashSet::new();
-        entry.federates_with.retain(|td| seen.insert(td.clone()));
-        same_ids.push(plan.new.len());
+        entry.federates_with.sort_unstable();
+        entry.federates_with.dedup();
+        batch.insert(alike, plan.new.len());
         plan.places.push((Some(plan.new.len()), false));
         plan.new.push(entry);
     }
@@ -378,12 +378,12 @@ fn event_rows(query: &mut Query, tx: &Tx, entries: &[Entry]) {
     }
 }
 
-fn same_set(a: &[Selector], b: &[Selector]) -> bool {
-    a.iter().all(|item| b.contains(item)) && b.iter().all(|item| a.contains(item))
+fn selector_set(entry: &Entry) -> BTreeSet<&Selector> {
+    entry.selectors.iter().collect()
 }
 
-fn has_repeats<T: PartialEq>(items: &[T]) -> bool {
-    items.iter().enumerate().any(|(index, item)| items[..index].contains(item))
+fn has_repeats<T: Ord>(items: &[T]) -> bool {
+    items.iter().collect::<BTreeSet<_>>().len() < items.len()
 }
 
 /// What the API shows as creation time (SA-299).

@@ -1,6 +1,6 @@
 //! Deleting and pruning entries (SA-355, SA-356) and the cascade from join-token agents (SA-339).
 
-use spire_types::{Entry, UnixSeconds};
+use spire_types::UnixSeconds;
 
 use super::load;
 use super::row::EntryRow;
@@ -15,18 +15,17 @@ use crate::transaction::Tx;
 const CHUNK: usize = 500;
 
 impl Datastore {
-    /// Removes an entry with everything that hangs on it and returns it.
+    /// Removes an entry, readable or not, with everything that hangs on it.
     ///
     /// # Errors
     /// Not found if there is none.
-    pub async fn delete_entry(&self, id: &str) -> Result<Entry> {
+    pub async fn delete_entry(&self, id: &str) -> Result<()> {
         let mut tx = self.begin_write().await?;
-        let row = load::for_update(&mut tx, id).await?;
-        let row = row.ok_or_else(DatastoreError::record_not_found)?;
-        delete_rows(&mut tx, &[(row.row_id, row.entry.id.clone())]).await?;
-        tx.commit().await?;
-        row.into_entry()
-            .map_err(|(id, error)| DatastoreError::sql(format!("entry {id:?} has a malformed ID: {error}")))
+        let query = Query::new("SELECT id FROM registered_entries WHERE entry_id = ?").bind(id);
+        let row_id = tx.first(query, |row| row.int(0)).await?;
+        let row_id = row_id.ok_or_else(DatastoreError::record_not_found)?;
+        delete_rows(&mut tx, &[(row_id, id.to_owned())]).await?;
+        tx.commit().await
     }
 
     /// Removes every entry that expired before `before` and says so in the log, one line each. Returns how many.

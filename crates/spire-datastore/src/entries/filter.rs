@@ -116,6 +116,9 @@ pub(super) fn conditions(
     if let Some(hint) = filter.by_hint.as_deref().filter(|hint| !hint.is_empty()) {
         query.push(" AND ").push(&column("hint", driver == Driver::Hint)).push(" = ?").add(hint);
     }
+    if filter.by_downstream == Some(true) {
+        query.push(" AND downstream = true");
+    }
     if let Some((selectors, behavior)) = &filter.by_selectors {
         by_selectors(query, selectors, *behavior, driver, exact);
     }

@@ -49,7 +49,7 @@ impl Datastore {
         let driver = filter::driver(&mut tx, request).await?;
         loop {
             let (mut rows, last) = once(&mut tx, request, driver, cut).await?;
-            let token = page::next_token(cut.is_some() && !rows.is_empty(), last);
+            let token = page::next_token(cut.is_some(), last);
             if let Some((selectors, MatchBehavior::Exact | MatchBehavior::Subset)) = &request.by_selectors {
                 let any = !rows.is_empty();
                 rows.retain(|row| row.has_only(selectors));
@@ -63,7 +63,7 @@ impl Datastore {
         }
     }
 
-    /// How many entries match. Unlike upstream this does not stop at a page without downstream entries (SA-068).
+    /// How many entries match.
     pub async fn count_entries(&self, request: &ListEntries) -> Result<u64> {
         filter::check(request)?;
         let mut tx = self.begin_read().await?;
@@ -71,9 +71,6 @@ impl Datastore {
         query.push("SELECT count(*) FROM registered_entries");
         let driver = filter::driver(&mut tx, request).await?;
         filter::conditions(&mut query, request, tx.dialect(), driver, true);
-        if request.by_downstream == Some(true) {
-            query.push(" AND downstream = true");
-        }
         let count = tx.first(query, |row| row.int(0)).await?.unwrap_or(0);
         Ok(u64::try_from(count).unwrap_or(0))
     }
@@ -103,7 +100,7 @@ impl Datastore {
     }
 }
 
-/// One page, cut before the downstream condition is applied (SA-068), and the last row of the cut.
+/// One page and its last row.
 async fn once(
     tx: &mut Tx,
     request: &ListEntries,
@@ -121,11 +118,8 @@ async fn once(
     }
     let everything = ListEntries { page: request.page.clone(), ..ListEntries::default() };
     let reach = if *request == everything { Reach::Dense } else { Reach::Sparse };
-    let mut rows = load::rows(tx, query, reach).await?;
+    let rows = load::rows(tx, query, reach).await?;
     let last = rows.last().map(|row| row.row_id);
-    if request.by_downstream == Some(true) {
-        rows.retain(|row| row.entry.downstream);
-    }
     Ok((rows, last))
 }
 

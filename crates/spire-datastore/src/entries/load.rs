@@ -151,7 +151,7 @@ fn child_selects(query: &mut Query, condition: impl Fn(&mut Query, &str)) {
          FROM federated_registration_entries f JOIN bundles b ON b.id = f.bundle_id WHERE ",
     );
     condition(query, "f.registered_entry_id");
-    query.push(" ORDER BY f.registered_entry_id, f.bundle_id");
+    query.push(" ORDER BY f.registered_entry_id");
 }
 
 async fn attach(tx: &mut Tx, rows: &mut [EntryRow], query: Query) -> Result<()> {

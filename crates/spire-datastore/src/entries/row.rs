@@ -28,7 +28,7 @@ pub(crate) struct Unchecked {
     x509_svid_ttl: i32,
     jwt_svid_ttl: i32,
     admin: bool,
-    pub(crate) downstream: bool,
+    downstream: bool,
     expires_at: i64,
     revision_number: i64,
     store_svid: bool,
@@ -81,11 +81,17 @@ impl EntryRow {
         self.selectors.iter().all(|(_, selector)| selectors.contains(selector))
     }
 
-    /// Selectors and DNS names in the order they were written (SA-352).
+    /// IDs of the trust domains it federates with, in the order of the rows.
+    pub(super) fn federates_with(&self) -> &[String] {
+        &self.federates_with
+    }
+
+    /// Selectors and DNS names in the order they were written, trust domains in that of their names (SA-352).
     pub(crate) fn into_entry(mut self) -> std::result::Result<Entry, (String, SpiffeIdError)> {
         // An index may have handed them out in another order.
         self.selectors.sort_by_key(|(id, _)| *id);
         self.dns_names.sort_by_key(|(id, _)| *id);
+        self.federates_with.sort_unstable();
         let row = self.entry;
         let parsed = (|| {
             let spiffe_id: SpiffeId = row.spiffe_id.parse()?;

@@ -33,10 +33,14 @@ async fn update(tx: &mut Tx, entry: &Entry, mask: &EntryMask) -> Result<Entry> {
     let row = load::for_update(tx, &entry.id).await?;
     let row = row.ok_or_else(DatastoreError::record_not_found)?;
     let row_id = row.row_id;
+    let held = row.federates_with().to_vec();
     let mut new = row
         .into_entry()
         .map_err(|(id, error)| DatastoreError::sql(format!("entry {id:?} has a malformed ID: {error}")))?;
     apply(&mut new, entry, mask);
+    // Rows that stay lie before new ones, and the answer is in their order.
+    let place = |td: &TrustDomain| held.iter().position(|id| *id == td.id_string()).unwrap_or(held.len());
+    new.federates_with.sort_by_cached_key(place);
     if mask.selectors && new.store_svid {
         validate::same_selector_type(&new.selectors)?;
     }
@@ -86,8 +90,8 @@ fn apply(new: &mut Entry, entry: &Entry, mask: &EntryMask) {
     if mask.additional_attributes {
         new.additional_attributes = entry.additional_attributes.filter(|given| *given != Default::default());
     }
-    let mut seen = std::collections::HashSet::new();
-    new.federates_with.retain(|td| seen.insert(td.clone()));
+    new.federates_with.sort_unstable();
+    new.federates_with.dedup();
 }
 
 fn write_row(query: &mut Query, tx: &Tx, row_id: i64, new: &Entry) {

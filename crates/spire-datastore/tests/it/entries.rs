@@ -82,6 +82,7 @@ async fn batch_gives_every_item_its_own_result() {
     f.store.create_entry(&taken).await.unwrap();
     let mut clash = entry("/clash", &["a:1"]);
     clash.id = "taken".into();
+    clash.federates_with = vec![td("nowhere.org")];
     let mut foreign = entry("/foreign", &["a:1"]);
     foreign.federates_with = vec![td("nowhere.org")];
     let mut names = entry("/names", &["a:1"]);
@@ -239,12 +240,35 @@ async fn deleting_takes_everything_along() {
     doomed.dns_names = vec!["one".into()];
     doomed.federates_with = vec![td("other.org")];
     let doomed = f.store.create_entry(&doomed).await.unwrap().entry;
-    assert_eq!(f.store.delete_entry(&doomed.id).await.unwrap(), doomed);
+    f.store.delete_entry(&doomed.id).await.unwrap();
     for table in ["registered_entries", "selectors", "dns_names", "federated_registration_entries"] {
         assert_eq!(f.rows(&format!("SELECT count(*) FROM {table}")).await, ["0"], "{table}");
     }
     assert_eq!(f.rows(EVENTS).await.len(), 2);
     assert!(f.store.delete_entry(&doomed.id).await.unwrap_err().is_not_found());
+    // An entry of an old release whose ID does not parse any more.
+    let broken = f.store.create_entry(&entry("/web", &["a:1"])).await.unwrap().entry.id;
+    f.sql("UPDATE registered_entries SET spiffe_id = 'nonsense'").await;
+    f.store.delete_entry(&broken).await.unwrap();
+}
+
+#[tokio::test]
+async fn trust_domains_come_in_the_order_of_their_names() {
+    // SA-352: however the bundles came
+    let f = Fixture::new().await;
+    for name in ["m.org", "z.org", "a.org"] {
+        f.store.create_bundle(&bundle(name)).await.unwrap();
+    }
+    let mut federated = entry("/web", &["a:1"]);
+    federated.federates_with = vec![td("z.org"), td("a.org"), td("z.org")];
+    let created = f.store.create_entry(&federated).await.unwrap().entry;
+    assert_eq!(created.federates_with, [td("a.org"), td("z.org")]);
+    federated.id = created.id.clone();
+    federated.federates_with = vec![td("z.org"), td("m.org")];
+    let updated = f.store.update_entry(&federated, &EntryMask::ALL).await.unwrap();
+    assert_eq!(updated.federates_with, [td("z.org"), td("m.org")], "what was there comes first");
+    let fetched = f.store.fetch_entry(&created.id).await.unwrap().unwrap();
+    assert_eq!(fetched.federates_with, [td("m.org"), td("z.org")]);
 }
 
 #[tokio::test]
