@@ -2,7 +2,7 @@ use crate::{Selector, UnixSeconds};
 
 /// A node that has attested. The id is kept as text because rows of old
 /// releases may hold ids that no longer parse (SA-038, SA-041).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AttestedAgent {
     pub spiffe_id: String,
     pub attestation_type: String,

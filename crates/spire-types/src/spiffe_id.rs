@@ -76,9 +76,12 @@ impl SpiffeId {
         Self { trust_domain: trust_domain.clone(), path: "/spire/server".into() }
     }
 
-    /// `spiffe://<td>/spire/agent/<type>/<rest>`; `rest` is without leading slash.
-    pub fn agent(trust_domain: &TrustDomain, attestor: &str, rest: &str) -> Result<Self, SpiffeIdError> {
-        Self::from_path(trust_domain.clone(), &format!("/spire/agent/{attestor}/{rest}"))
+    /// `spiffe://<td>/spire/agent/join_token/<token>`; the token is one segment (SA-048).
+    pub fn join_token_agent(trust_domain: &TrustDomain, token: &str) -> Result<Self, SpiffeIdError> {
+        if token.contains('/') {
+            return Err(SpiffeIdError::BadPathChar);
+        }
+        Self::from_path(trust_domain.clone(), &format!("/spire/agent/join_token/{token}"))
     }
 
     pub fn trust_domain(&self) -> &TrustDomain {
@@ -214,6 +217,22 @@ mod tests {
         let long = format!("spiffe://td/{}", "a".repeat(2036));
         assert_eq!(long.len(), 2048); // CA-371
         assert_eq!(long.parse::<SpiffeId>().unwrap().to_string(), long);
+    }
+
+    #[test]
+    fn a_join_token_is_one_segment() {
+        // SA-047, SA-048
+        let td = TrustDomain::parse("td").unwrap();
+        let agent = |token| SpiffeId::join_token_agent(&td, token).map(|id| id.to_string());
+        assert_eq!(agent("a.b-1").unwrap(), "spiffe://td/spire/agent/join_token/a.b-1");
+        for (token, error) in [
+            ("a/b", SpiffeIdError::BadPathChar),
+            ("../x", SpiffeIdError::BadPathChar),
+            ("a b", SpiffeIdError::BadPathChar),
+            ("..", SpiffeIdError::DotSegment),
+        ] {
+            assert_eq!(agent(token).unwrap_err(), error, "{token}");
+        }
     }
 
     #[test]

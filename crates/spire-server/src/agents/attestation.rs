@@ -11,8 +11,9 @@ use spire_proto::convert::svid::x509_svid_to_wire;
 use spire_proto::server::agent::v1::attest_agent_request::{Params, Step as RequestStep};
 use spire_proto::server::agent::v1::attest_agent_response::{Result as AttestResult, Step};
 use spire_proto::server::agent::v1::{AttestAgentRequest, AttestAgentResponse};
-use spire_runtime::logging::LogLevel;
+use spire_runtime::logging::{LogLevel, go_quote};
 use spire_types::{AttestedAgent, Selector, SpiffeId};
+use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tonic::{Code, Status, Streaming};
 
@@ -107,18 +108,18 @@ fn checked(request: &AttestAgentRequest) -> Result<(&str, &[u8], &[u8]), ApiErro
 
 /// The token is taken before its age is looked at, so it is good once (SA-047).
 async fn join_token(core: &Core, payload: &[u8]) -> Result<Attested, ApiError> {
-    let unknown = || {
-        ApiError::invalid_because("failed to attest", "join token does not exist or has already been used")
-    };
+    let unknown =
+        || ApiError::invalid("failed to attest: join token does not exist or has already been used");
     let token = std::str::from_utf8(payload).map_err(|_| unknown())?;
     let found = core.datastore.take_join_token(token).await;
     let found = found
         .map_err(|error| ApiError::internal("failed to fetch join token", error))?
         .ok_or_else(unknown)?;
-    if found.expires_at < core.clock.unix() {
+    let expired = OffsetDateTime::from_unix_timestamp(found.expires_at).is_ok_and(|at| at < core.clock.now());
+    if expired {
         return Err(ApiError::invalid("join token expired"));
     }
-    let id = SpiffeId::agent(&core.settings.trust_domain, "join_token", token)
+    let id = SpiffeId::join_token_agent(&core.settings.trust_domain, token)
         .map_err(|error| ApiError::internal("failed to create join token ID", error))?;
     Ok(Attested { id: id.to_string(), selectors: Vec::new(), can_reattest: false })
 }
@@ -168,7 +169,7 @@ async fn by_plugin(
     replies: &Replies,
 ) -> Result<Attested, ApiError> {
     let attestor = core.plugins.node_attestors.get(kind).ok_or_else(|| {
-        let cause = format!("could not find node attestor type {kind:?}");
+        let cause = format!("could not find node attestor type {}", go_quote(kind));
         ApiError::because(Code::FailedPrecondition, "error getting node attestor", cause)
     })?;
     let mut conversation = OverStream { core, client: call.caller().ip(), requests, replies };
@@ -202,12 +203,22 @@ fn agent_id(core: &Core, call: &Call, kind: &str, id: &str) -> Result<SpiffeId, 
     if id.path() == "/spire/server" {
         return Err(ApiError::new(Code::Internal, "agent ID cannot collide with the server ID"));
     }
-    let expected = format!("/spire/agent/{kind}/");
-    if !id.is_member_of(&core.settings.trust_domain) || !id.path().starts_with(&expected) {
-        let fields = AuditFields::new().with("agent_id", id.to_string()).with("node_attestor_type", kind);
+    let trust_domain = &core.settings.trust_domain;
+    let outside = if !id.is_member_of(trust_domain) {
+        Some(format!("\"{id}\" is not a member of trust domain \"{trust_domain}\""))
+    } else if !id.path().starts_with(&format!("/spire/agent/{kind}/")) {
+        Some(format!("\"{id}\" is not in the agent namespace for attestor {}", go_quote(kind)))
+    } else {
+        None
+    };
+    if let Some(error) = outside {
+        let fields = AuditFields::new()
+            .with("agent_id", id.to_string())
+            .with("error", error)
+            .with("node_attestor_type", kind);
         call.log(
             LogLevel::Warn,
-            "The node attestor produced an ID outside of its own namespace of agent IDs",
+            "The node attestor produced an invalid agent ID; future releases will enforce that agent IDs are within the reserved agent namesepace for the node attestor",
             fields,
         );
     }
@@ -222,7 +233,7 @@ fn selectors_of(core: &Core, id: &SpiffeId, mut selectors: Vec<Selector>) -> Vec
 }
 
 fn banned() -> ApiError {
-    ApiError::because(Code::PermissionDenied, "failed to attest", "agent is banned")
+    ApiError::new(Code::PermissionDenied, "failed to attest: agent is banned")
 }
 
 /// Nothing is signed for an agent that is known to be banned. The index may not know yet: [`store`] has the last word.

@@ -2,6 +2,7 @@ use spire_crypto::x509::CertificateRequest;
 use spire_proto::rpc_status::permission_denied_details;
 use spire_proto::server::agent::v1::{RenewAgentRequest, RenewAgentResponse};
 use spire_proto::types::permission_denied_details::Reason;
+use spire_runtime::logging::LogLevel;
 use spire_types::{AgentMask, AttestedAgent, SpiffeId, X509Svid};
 use tonic::Code;
 
@@ -62,6 +63,7 @@ pub async fn renew(
         error.details = permission_denied_details(message, Reason::AgentMustReattest);
         return Err(error);
     }
+    call.log(LogLevel::Info, "Renewing agent SVID", AuditFields::new());
     if request.params.is_none() {
         return Err(ApiError::invalid("params cannot be nil"));
     }

@@ -13,9 +13,9 @@ use spire_proto::server::agent::v1::{
 };
 use spire_proto::types;
 use spire_runtime::logging::LogLevel;
-use spire_types::{AgentMask, AttestedAgent, Entry, JoinToken, Selector, SpiffeId};
-use time::OffsetDateTime;
-use time::macros::format_description;
+use spire_types::{AgentMask, AttestedAgent, Entry, JoinToken, MatchBehavior, Selector, SpiffeId};
+use time::macros::{datetime, format_description};
+use time::{Date, OffsetDateTime, Time, UtcOffset};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -88,12 +88,16 @@ impl Filter {
             Some(wanted) => {
                 let list = selectors(&wanted.selectors)
                     .map_err(|error| ApiError::invalid_because("failed to parse selectors", error))?;
-                let behavior = selector_match_behavior(wanted.r#match).ok_or_else(|| {
-                    ApiError::internal(
-                        failure,
-                        format!("datastore-sql: unhandled match behavior {}", go_rune(wanted.r#match)),
-                    )
-                })?;
+                let behavior = match selector_match_behavior(wanted.r#match) {
+                    Some(behavior) => behavior,
+                    // The datastore has more to say against these (SA-037).
+                    None if list.is_empty() => MatchBehavior::Any,
+                    None => {
+                        let number = go_rune(wanted.r#match);
+                        let cause = format!("datastore-sql: unhandled match behavior {number}");
+                        return Err(ApiError::internal(failure, cause));
+                    }
+                };
                 Some((list, behavior))
             }
         };
@@ -135,12 +139,22 @@ pub(super) fn go_rune(number: i32) -> String {
     }
 }
 
-/// `2006-01-02 15:04:05 -0700 -07`; anything else is no filter (SA-035).
+/// `2006-01-02 15:04:05 -0700 -07` as Go reads it, where the second zone counts; anything else and Go's zero time are no
+/// filter (SA-035).
 fn go_time(text: &str) -> Option<OffsetDateTime> {
-    let format = format_description!(
-        "[year]-[month]-[day] [hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute] [ignore count:3]"
-    );
-    OffsetDateTime::parse(text, format).ok()
+    if text.starts_with(' ') || text.ends_with(' ') {
+        return None;
+    }
+    let parts: Vec<&str> = text.split(' ').filter(|part| !part.is_empty()).collect();
+    let [date, clock, zone, short_zone] = parts[..] else { return None };
+    let date = Date::parse(date, format_description!("[year]-[month]-[day]")).ok()?;
+    let clock_format =
+        format_description!(version = 2, "[hour padding:none]:[minute]:[second][optional [.[subsecond]]]");
+    let clock = Time::parse(clock, clock_format).ok()?;
+    UtcOffset::parse(zone, format_description!("[offset_hour sign:mandatory][offset_minute]")).ok()?;
+    let zone = UtcOffset::parse(short_zone, format_description!("[offset_hour sign:mandatory]")).ok()?;
+    let at = OffsetDateTime::new_in_offset(date, clock, zone);
+    (at != datetime!(0001-01-01 0:00 UTC)).then_some(at)
 }
 
 impl AgentApi {
@@ -212,19 +226,8 @@ impl AgentApi {
     /// Both serial numbers become empty; that is what banned means (SA-043).
     async fn ban(&self, call: &Call, request: BanAgentRequest) -> Result<(), ApiError> {
         let id = self.id(call, request.id.as_ref())?.to_string();
-        let values = AttestedAgent {
-            spiffe_id: id.clone(),
-            attestation_type: String::new(),
-            serial_number: String::new(),
-            not_after: 0,
-            new_serial_number: String::new(),
-            new_not_after: 0,
-            can_reattest: false,
-            agent_version: String::new(),
-            selectors: Vec::new(),
-        };
         let mask = AgentMask { serial_number: true, new_serial_number: true, ..AgentMask::default() };
-        match self.0.datastore.update_agent(&id, &values, &mask).await {
+        match self.0.datastore.update_agent(&id, &AttestedAgent::default(), &mask).await {
             Ok(_) => {
                 call.log(LogLevel::Info, "Agent banned", AuditFields::new().with("spiffe_id", id));
                 Ok(())
@@ -234,33 +237,34 @@ impl AgentApi {
         }
     }
 
+    /// SA-061
     async fn status(&self, call: &Call, request: PostStatusRequest) -> Result<PostStatusResponse, ApiError> {
+        call.limit(1, "rejecting request due to post status rate limiting").await?;
         let id = call
             .caller()
             .id
             .as_ref()
             .map(ToString::to_string)
             .ok_or_else(|| ApiError::new(Code::Internal, "caller ID missing from request context"))?;
-        call.note(|| {
-            AuditFields::new()
-                .with("spiffe_id", id.as_str())
-                .text("agent_version", request.agent_version.as_str())
-        });
-        call.limit(1, "rejecting request due to post status rate limiting").await?;
-        if request.agent_version.is_empty() {
+        call.note(|| AuditFields::new().with("spiffe_id", id.as_str()));
+        let agent_version = request.agent_version;
+        if agent_version.is_empty() {
             return Ok(PostStatusResponse {});
         }
-        if request.agent_version.len() > MAX_VERSION {
+        if agent_version.len() > MAX_VERSION {
             let text = format!("agent version is too long (max {MAX_VERSION} characters)");
             return Err(ApiError::invalid(text));
         }
-        let known = self.0.datastore.fetch_agent(&id).await;
-        let known = known.map_err(|error| ApiError::internal("failed to fetch agent", error))?;
-        let known = known.ok_or_else(|| ApiError::not_found("agent not found"))?;
-        let values = AttestedAgent { agent_version: request.agent_version, ..known };
+        let version = AuditFields::new().with("agent_version", agent_version.as_str());
+        call.note(|| version.clone());
+        let values = AttestedAgent { agent_version, ..AttestedAgent::default() };
         let mask = AgentMask { agent_version: true, ..AgentMask::default() };
         match self.0.datastore.update_agent(&id, &values, &mask).await {
-            Ok(_) => Ok(PostStatusResponse {}),
+            Ok(_) => {
+                call.log(LogLevel::Debug, "Agent status updated", version.with("spiffe_id", id));
+                Ok(PostStatusResponse {})
+            }
+            Err(error) if error.is_not_found() => Err(ApiError::not_found("agent not found")),
             Err(error) => Err(ApiError::internal("failed to update agent", error)),
         }
     }
@@ -304,7 +308,7 @@ impl AgentApi {
     async fn create_alias(&self, token: &str, spiffe_id: SpiffeId) -> Result<(), ApiError> {
         let failure = "failed to create join token registration entry";
         let parent_id =
-            SpiffeId::agent(&self.0.settings.trust_domain, "join_token", token).map_err(|error| {
+            SpiffeId::join_token_agent(&self.0.settings.trust_domain, token).map_err(|error| {
                 ApiError::internal(failure, format!("failed to create join token ID: {error}"))
             })?;
         let entry = Entry {
@@ -415,7 +419,20 @@ mod tests {
         // SA-035
         let read = go_time("2026-01-31 10:00:00 +0100 +01").unwrap();
         assert_eq!(read.unix_timestamp(), 1_769_850_000);
-        assert_eq!(go_time("2026-01-31T10:00:00Z"), None);
-        assert_eq!(go_time(""), None);
+        // Go lets the second zone win.
+        assert_eq!(go_time("2026-01-31 10:00:00 +0530 +01"), Some(read));
+        for text in ["2026-01-31  9:00:00 +0000  +00", "2026-01-31 09:00:00.0 +0000 +00"] {
+            assert_eq!(go_time(text), Some(read), "{text}");
+        }
+        for text in [
+            "",
+            "2026-01-31T10:00:00Z",
+            "2026-01-31 10:00:00 +0000 UTC",
+            "2026-01-31 10:00:00 +0000 +1",
+            "2026-01-31 10:00:00 +0000 +00 ",
+            "0001-01-01 00:00:00 +0000 +00",
+        ] {
+            assert_eq!(go_time(text), None, "{text}");
+        }
     }
 }
