@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use spire_datastore::ListEntries;
 use spire_proto::convert::entry::{entry, entry_mask, entry_to_wire};
-use spire_proto::convert::id::{member_id, workload_id};
+use spire_proto::convert::id::{member_id, spiffe_id, workload_id};
 use spire_proto::convert::selector::{
     federates_with_match_behavior, selector_match_behavior, selectors, trust_domains,
 };
@@ -16,6 +16,7 @@ use spire_proto::server::entry::v1::{
     count_entries_request, list_entries_request,
 };
 use spire_proto::types;
+use spire_proto::wire_error::ConvertError;
 use spire_types::{Entry, EntryMask, SpiffeId};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -74,52 +75,48 @@ impl From<list_entries_request::Filter> for Filter {
 impl EntryApi {
     /// SA-066
     fn filter(&self, call: &Call, filter: Filter, failure: &str) -> Result<ListEntries, ApiError> {
-        call.note(|| filter_fields(&filter));
         let trust_domain = &self.0.settings.trust_domain;
-        let mut list =
-            ListEntries { by_hint: filter.hint.filter(|hint| !hint.is_empty()), ..ListEntries::default() };
-        list.by_downstream = filter.downstream;
-        if let Some(id) = &filter.parent_id {
-            let id = member_id(trust_domain, Some(id));
-            list.by_parent_id =
-                Some(id.map_err(|error| ApiError::invalid_because("malformed parent ID filter", error))?);
-        }
-        if let Some(id) = &filter.spiffe_id {
-            let id = workload_id(trust_domain, Some(id));
-            list.by_spiffe_id =
-                Some(id.map_err(|error| ApiError::invalid_because("malformed SPIFFE ID filter", error))?);
-        }
-        if let Some(wanted) = &filter.selectors {
-            let malformed = |cause: String| ApiError::invalid_because("malformed selectors filter", cause);
-            if wanted.selectors.is_empty() {
-                return Err(malformed("empty selector set".to_owned()));
+        let parent_id = filter.parent_id.as_ref().map(|id| member_id(trust_domain, Some(id)));
+        let spiffe_id = filter.spiffe_id.as_ref().map(|id| workload_id(trust_domain, Some(id)));
+        call.note(|| filter_fields(&filter, &parent_id, &spiffe_id));
+        let malformed = |what: &str| {
+            let message = format!("malformed {what} filter");
+            move |cause: ConvertError| ApiError::invalid_because(message.as_str(), cause)
+        };
+        let mut list = ListEntries {
+            by_hint: filter.hint.filter(|hint| !hint.is_empty()),
+            by_parent_id: parent_id.transpose().map_err(malformed("parent ID"))?,
+            by_spiffe_id: spiffe_id.transpose().map_err(malformed("SPIFFE ID"))?,
+            by_downstream: filter.downstream,
+            ..ListEntries::default()
+        };
+        let wanted_selectors = match &filter.selectors {
+            None => None,
+            Some(wanted) => {
+                let found = selectors(&wanted.selectors).and_then(|list| not_empty(list, "selector"));
+                Some((found.map_err(malformed("selectors"))?, wanted.r#match))
             }
-            let list_of = selectors(&wanted.selectors).map_err(|error| malformed(error.to_string()))?;
-            let behavior = selector_match_behavior(wanted.r#match).ok_or_else(|| {
-                ApiError::internal(
-                    failure,
-                    format!("datastore-sql: unhandled selectors match behavior {}", go_rune(wanted.r#match)),
-                )
-            })?;
-            list.by_selectors = Some((list_of, behavior));
-        }
-        if let Some(wanted) = &filter.federates_with {
-            let malformed =
-                |cause: String| ApiError::invalid_because("malformed federates with filter", cause);
-            if wanted.trust_domains.is_empty() {
-                return Err(malformed("empty trust domain set".to_owned()));
+        };
+        let wanted_domains = match &filter.federates_with {
+            None => None,
+            Some(wanted) => {
+                let found =
+                    trust_domains(&wanted.trust_domains).and_then(|list| not_empty(list, "trust domain"));
+                Some((found.map_err(malformed("federates with"))?, wanted.r#match))
             }
-            let domains =
-                trust_domains(&wanted.trust_domains).map_err(|error| malformed(error.to_string()))?;
-            let behavior = federates_with_match_behavior(wanted.r#match).ok_or_else(|| {
-                ApiError::internal(
-                    failure,
-                    format!(
-                        "datastore-sql: unhandled federates with match behavior {}",
-                        go_rune(wanted.r#match)
-                    ),
-                )
-            })?;
+        };
+        // SPIRE's datastore finds out about these, after everything else was read (SA-028).
+        let unhandled = |what: &str, number: i32| {
+            let cause = format!("datastore-sql: unhandled {what} match behavior {}", go_rune(number));
+            ApiError::internal(failure, cause)
+        };
+        if let Some((selectors, number)) = wanted_selectors {
+            let behavior = selector_match_behavior(number).ok_or_else(|| unhandled("selectors", number))?;
+            list.by_selectors = Some((selectors, behavior));
+        }
+        if let Some((domains, number)) = wanted_domains {
+            let behavior = federates_with_match_behavior(number);
+            let behavior = behavior.ok_or_else(|| unhandled("federates with", number))?;
             list.by_federates_with = Some((domains, behavior));
         }
         Ok(list)
@@ -154,10 +151,10 @@ impl EntryApi {
     }
 
     async fn get(&self, call: &Call, request: GetEntryRequest) -> Result<types::Entry, ApiError> {
-        call.note(|| AuditFields::new().with("entry_id", request.id.as_str()));
         if request.id.is_empty() {
             return Err(ApiError::invalid("missing ID"));
         }
+        call.note(|| AuditFields::new().with("entry_id", request.id.as_str()));
         let found = self.0.datastore.fetch_entry(&request.id).await;
         let found = found.map_err(|error| ApiError::internal("failed to fetch entry", error))?;
         let entry = found.ok_or_else(|| ApiError::not_found("entry not found"))?;
@@ -213,8 +210,7 @@ impl EntryApi {
                     }
                 },
             };
-            let shown = outcome.entry.as_ref().map_or("", |entry| entry.id.as_str());
-            call.note_item(outcome.status.as_ref(), || entry_fields(wire, None, shown));
+            call.note_item(outcome.status.as_ref(), || entry_fields(wire, None));
             all.push(outcome);
         }
         BatchCreateEntryResponse { results: all }
@@ -237,9 +233,7 @@ impl EntryApi {
                 Ok(entry) => Outcome { status: Some(ok_item()), entry: Some(entry_to_wire(&entry, &output)) },
                 Err(error) => Outcome { status: Some(call.refuse_item(&error)), entry: None },
             };
-            call.note_item(outcome.status.as_ref(), || {
-                entry_fields(wire, request.input_mask.as_ref(), &wire.id)
-            });
+            call.note_item(outcome.status.as_ref(), || entry_fields(wire, request.input_mask.as_ref()));
             results.push(outcome);
         }
         BatchUpdateEntryResponse { results }
@@ -273,15 +267,27 @@ impl EntryApi {
     }
 }
 
-fn id_text(id: Option<&types::Spiffeid>) -> String {
-    id.map(|id| format!("spiffe://{}{}", id.trust_domain, id.path)).unwrap_or_default()
+fn not_empty<T>(list: Vec<T>, what: &str) -> Result<Vec<T>, ConvertError> {
+    if list.is_empty() { Err(ConvertError::message(format!("empty {what} set"))) } else { Ok(list) }
 }
 
-fn filter_fields(filter: &Filter) -> AuditFields {
-    let mut fields = AuditFields::new()
-        .text("hint", filter.hint.clone().unwrap_or_default())
-        .text("parent_id", id_text(filter.parent_id.as_ref()))
-        .text("spiffe_id", id_text(filter.spiffe_id.as_ref()));
+/// An ID as SPIRE writes it; one that is none is not written down.
+fn id_text(id: Option<&types::Spiffeid>) -> String {
+    id.and_then(|id| spiffe_id(Some(id)).ok()).map(|id| id.to_string()).unwrap_or_default()
+}
+
+type Converted = Option<Result<SpiffeId, ConvertError>>;
+
+fn filter_fields(filter: &Filter, parent_id: &Converted, spiffe_id: &Converted) -> AuditFields {
+    let mut fields = AuditFields::new();
+    if let Some(hint) = &filter.hint {
+        fields = fields.with("hint", hint.as_str());
+    }
+    for (name, id) in [("parent_id", parent_id), ("spiffe_id", spiffe_id)] {
+        if let Some(Ok(id)) = id {
+            fields = fields.with(name, id.to_string());
+        }
+    }
     if let Some(wanted) = &filter.selectors {
         fields = selector_fields(fields, wanted);
     }
@@ -298,9 +304,9 @@ fn filter_fields(filter: &Filter) -> AuditFields {
 }
 
 /// SA-199
-fn entry_fields(wire: &types::Entry, mask: Option<&types::EntryMask>, id: &str) -> AuditFields {
+fn entry_fields(wire: &types::Entry, mask: Option<&types::EntryMask>) -> AuditFields {
     let wants = |pick: fn(&types::EntryMask) -> bool| mask.is_none_or(pick);
-    let mut fields = AuditFields::new().text("entry_id", id);
+    let mut fields = AuditFields::new().text("entry_id", wire.id.as_str());
     if wants(|m| m.spiffe_id) {
         fields = fields.text("spiffe_id", id_text(wire.spiffe_id.as_ref()));
     }
@@ -365,8 +371,7 @@ async fn sync(
     let entries = authorized.as_slice();
     if entries.len() <= SYNC_PAGE {
         let entries = entries.iter().map(|entry| entry.masked(&mask)).collect();
-        let page = SyncAuthorizedEntriesResponse { entries, ..SyncAuthorizedEntriesResponse::default() };
-        let _ = replies.send(Ok(page)).await;
+        let _ = replies.send(Ok(entries_page(entries, false))).await;
         return Ok(());
     }
     let pages = entries.len().div_ceil(SYNC_PAGE);
@@ -388,27 +393,25 @@ async fn sync(
     let by_id: std::collections::HashMap<&str, _> = entries.iter().map(|entry| (entry.id(), entry)).collect();
     while let Some(mut request) = next(&mut requests).await? {
         request.ids.sort_unstable();
-        let found: Vec<types::Entry> = request
-            .ids
-            .iter()
-            .filter_map(|id| by_id.get(id.as_str()))
-            .map(|entry| entry.masked(&mask))
-            .collect();
-        let mut rest = found;
-        loop {
-            let tail = rest.split_off(rest.len().min(SYNC_PAGE));
-            let more = !tail.is_empty();
-            let page = SyncAuthorizedEntriesResponse { entry_revisions: Vec::new(), entries: rest, more };
-            if replies.send(Ok(page)).await.is_err() {
-                return Ok(());
+        let mut page = Vec::new();
+        for entry in request.ids.iter().filter_map(|id| by_id.get(id.as_str())) {
+            if page.len() == SYNC_PAGE {
+                let full = std::mem::take(&mut page);
+                if replies.send(Ok(entries_page(full, true))).await.is_err() {
+                    return Ok(());
+                }
             }
-            if !more {
-                break;
-            }
-            rest = tail;
+            page.push(entry.masked(&mask));
+        }
+        if replies.send(Ok(entries_page(page, false))).await.is_err() {
+            return Ok(());
         }
     }
     Ok(())
+}
+
+fn entries_page(entries: Vec<types::Entry>, more: bool) -> SyncAuthorizedEntriesResponse {
+    SyncAuthorizedEntriesResponse { entry_revisions: Vec::new(), entries, more }
 }
 
 async fn next(
