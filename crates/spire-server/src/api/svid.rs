@@ -243,7 +243,9 @@ impl SvidApi {
         call: &Call,
         request: NewDownstreamX509caRequest,
     ) -> Result<NewDownstreamX509caResponse, ApiError> {
-        call.note(|| csr_field(&request.csr).with("trust_domain_id", self.0.settings.trust_domain.as_str()));
+        call.note(|| {
+            csr_field(&request.csr).with("trust_domain_id", self.0.settings.trust_domain.id_string())
+        });
         call.limit(1, "rejecting request due to downstream CA signing rate limit").await?;
         if call.caller().downstream_entry.is_none() {
             return Err(ApiError::new(Code::Internal, "caller is not a downstream workload"));
