@@ -83,6 +83,7 @@ async fn migrate_as(store: &Datastore, disabled: bool, code: &str) -> Result<()>
     }
     info("Running migrations...");
     for version in schema_version..schema::VERSION {
+        tracing::info!(subsystem_name = "sql", schema = %schema_version, version_info = version, "Migrating version");
         step(store, version, code).await?;
     }
     info("Done running migrations");
@@ -91,7 +92,6 @@ async fn migrate_as(store: &Datastore, disabled: bool, code: &str) -> Result<()>
 
 /// One version up, in one transaction (SA-312).
 async fn step(store: &Datastore, version: i64, code: &str) -> Result<()> {
-    tracing::info!(subsystem_name = "sql", version_info = version, "Migrating version");
     let mut tx = store.begin_write().await?;
     set_version(&mut tx, version + 1, code).await?;
     if version < schema::OLDEST {
@@ -99,25 +99,35 @@ async fn step(store: &Datastore, version: i64, code: &str) -> Result<()> {
             "migrating from schema version {version} requires a previous SPIRE release; please follow the upgrade strategy at doc/upgrading.md"
         )));
     }
+    add_column(&mut tx, version).await?;
+    tx.commit().await
+}
+
+/// What the step from `version` adds, unless it is there already.
+async fn add_column(tx: &mut Tx, version: i64) -> Result<()> {
     let Some((table, column, kind)) = schema::added_column(version) else {
         return Err(DatastoreError::sql(format!(
             "no migration support for unknown schema version {version}"
         )));
     };
-    if !has_column(&mut tx, table, column).await? {
+    if !has_column(tx, table, column).await? {
         let mut alter = Query::build();
         alter.push(&format!("ALTER TABLE \"{table}\" ADD \"{column}\" {kind}"));
         tx.execute(alter).await?;
     }
-    tx.commit().await
+    Ok(())
 }
 
+/// A database whose `migrations` are lost counts as new and keeps its other tables (SA-307).
 async fn initialise(tx: &mut Tx, code: &str) -> Result<()> {
     let mut all = Query::build();
     for statement in schema::statements() {
         all.push(&statement).push(";");
     }
     tx.execute(all).await?;
+    for version in schema::OLDEST..schema::VERSION {
+        add_column(tx, version).await?;
+    }
     insert_row(tx, schema::VERSION, code).await
 }
 

@@ -38,31 +38,33 @@ const TABLES: [(&str, &str); 12] = [
     ),
 ];
 
-const JOIN_TABLE: &str = r#"CREATE TABLE "federated_registration_entries" ("bundle_id" integer,"registered_entry_id" integer, PRIMARY KEY ("bundle_id","registered_entry_id"))"#;
+const JOIN_TABLE: &str = r#"CREATE TABLE IF NOT EXISTS "federated_registration_entries" ("bundle_id" integer,"registered_entry_id" integer, PRIMARY KEY ("bundle_id","registered_entry_id"))"#;
 
 const INDEXES: [&str; 17] = [
-    r#"CREATE UNIQUE INDEX uix_bundles_trust_domain ON "bundles"(trust_domain) "#,
-    r#"CREATE INDEX idx_attested_node_entries_expires_at ON "attested_node_entries"(expires_at) "#,
-    r#"CREATE UNIQUE INDEX uix_attested_node_entries_spiffe_id ON "attested_node_entries"(spiffe_id) "#,
-    r#"CREATE UNIQUE INDEX idx_node_resolver_map ON "node_resolver_map_entries"(spiffe_id, "type", "value") "#,
-    r#"CREATE INDEX idx_registered_entries_spiffe_id ON "registered_entries"(spiffe_id) "#,
-    r#"CREATE INDEX idx_registered_entries_parent_id ON "registered_entries"(parent_id) "#,
-    r#"CREATE INDEX idx_registered_entries_expiry ON "registered_entries"("expiry") "#,
-    r#"CREATE INDEX idx_registered_entries_hint ON "registered_entries"("hint") "#,
-    r#"CREATE UNIQUE INDEX uix_registered_entries_entry_id ON "registered_entries"(entry_id) "#,
-    r#"CREATE UNIQUE INDEX uix_join_tokens_token ON "join_tokens"("token") "#,
-    r#"CREATE INDEX idx_selectors_type_value ON "selectors"("type", "value") "#,
-    r#"CREATE UNIQUE INDEX idx_selector_entry ON "selectors"(registered_entry_id, "type", "value") "#,
-    r#"CREATE UNIQUE INDEX idx_dns_entry ON "dns_names"(registered_entry_id, "value") "#,
-    r#"CREATE UNIQUE INDEX uix_federated_trust_domains_trust_domain ON "federated_trust_domains"(trust_domain) "#,
-    r#"CREATE INDEX idx_ca_journals_active_x509_authority_id ON "ca_journals"(active_x509_authority_id) "#,
-    r#"CREATE INDEX idx_ca_journals_active_jwt_authority_id ON "ca_journals"(active_jwt_authority_id) "#,
-    r#"CREATE INDEX idx_federated_registration_entries_registered_entry_id ON "federated_registration_entries"(registered_entry_id) "#,
+    r#"CREATE UNIQUE INDEX IF NOT EXISTS uix_bundles_trust_domain ON "bundles"(trust_domain) "#,
+    r#"CREATE INDEX IF NOT EXISTS idx_attested_node_entries_expires_at ON "attested_node_entries"(expires_at) "#,
+    r#"CREATE UNIQUE INDEX IF NOT EXISTS uix_attested_node_entries_spiffe_id ON "attested_node_entries"(spiffe_id) "#,
+    r#"CREATE UNIQUE INDEX IF NOT EXISTS idx_node_resolver_map ON "node_resolver_map_entries"(spiffe_id, "type", "value") "#,
+    r#"CREATE INDEX IF NOT EXISTS idx_registered_entries_spiffe_id ON "registered_entries"(spiffe_id) "#,
+    r#"CREATE INDEX IF NOT EXISTS idx_registered_entries_parent_id ON "registered_entries"(parent_id) "#,
+    r#"CREATE INDEX IF NOT EXISTS idx_registered_entries_expiry ON "registered_entries"("expiry") "#,
+    r#"CREATE INDEX IF NOT EXISTS idx_registered_entries_hint ON "registered_entries"("hint") "#,
+    r#"CREATE UNIQUE INDEX IF NOT EXISTS uix_registered_entries_entry_id ON "registered_entries"(entry_id) "#,
+    r#"CREATE UNIQUE INDEX IF NOT EXISTS uix_join_tokens_token ON "join_tokens"("token") "#,
+    r#"CREATE INDEX IF NOT EXISTS idx_selectors_type_value ON "selectors"("type", "value") "#,
+    r#"CREATE UNIQUE INDEX IF NOT EXISTS idx_selector_entry ON "selectors"(registered_entry_id, "type", "value") "#,
+    r#"CREATE UNIQUE INDEX IF NOT EXISTS idx_dns_entry ON "dns_names"(registered_entry_id, "value") "#,
+    r#"CREATE UNIQUE INDEX IF NOT EXISTS uix_federated_trust_domains_trust_domain ON "federated_trust_domains"(trust_domain) "#,
+    r#"CREATE INDEX IF NOT EXISTS idx_ca_journals_active_x509_authority_id ON "ca_journals"(active_x509_authority_id) "#,
+    r#"CREATE INDEX IF NOT EXISTS idx_ca_journals_active_jwt_authority_id ON "ca_journals"(active_jwt_authority_id) "#,
+    r#"CREATE INDEX IF NOT EXISTS idx_federated_registration_entries_registered_entry_id ON "federated_registration_entries"(registered_entry_id) "#,
 ];
 
-/// Every statement that makes an empty database a current one.
+/// Every statement that makes an empty database a current one; what is there already stays.
 pub(crate) fn statements() -> Vec<String> {
-    let tables = TABLES.iter().map(|(name, columns)| format!("CREATE TABLE \"{name}\" ({COMMON}{columns} )"));
+    let tables = TABLES
+        .iter()
+        .map(|(name, columns)| format!("CREATE TABLE IF NOT EXISTS \"{name}\" ({COMMON}{columns} )"));
     std::iter::once(JOIN_TABLE.to_owned())
         .chain(tables)
         .chain(INDEXES.iter().map(|index| (*index).to_owned()))

@@ -35,6 +35,23 @@ async fn new_database_says_its_version_even_with_migration_disabled() {
 }
 
 #[tokio::test]
+async fn database_without_migrations_counts_as_new_and_keeps_what_it_holds() {
+    // SA-307
+    let f = Fixture::new().await;
+    f.store.create_entry(&entry("/web", &["a:1"])).await.unwrap();
+    f.store.close().await;
+    sql(
+        &f.path(),
+        "DROP TABLE migrations; DROP TABLE join_tokens; ALTER TABLE registered_entries DROP COLUMN additional_attributes",
+    )
+    .await;
+    let again = Fixture::in_dir(f.dir.clone()).await;
+    assert_eq!(again.store.list_entries(&Default::default()).await.unwrap().0.len(), 1);
+    assert_eq!(again.store.take_join_token("none").await.unwrap(), None);
+    assert_eq!(version(&again).await, format!("25|{}", build_info::VERSION));
+}
+
+#[tokio::test]
 async fn index_names_are_unquoted_so_that_go_finds_them() {
     // SA-294
     let f = Fixture::new().await;
