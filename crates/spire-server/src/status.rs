@@ -7,6 +7,8 @@ use spire_datastore::{Code as StoreCode, DatastoreError};
 use spire_proto::types;
 use tonic::{Code, Status};
 
+use crate::access::AuditFields;
+
 /// A failed call: what the caller is told, and what only the log knows.
 #[derive(Debug, Clone)]
 pub struct ApiError {
@@ -14,15 +16,24 @@ pub struct ApiError {
     pub message: String,
     pub cause: Option<String>,
     pub details: Bytes,
+    /// What the failure is about, for the log.
+    pub about: AuditFields,
 }
 
 impl ApiError {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), cause: None, details: Bytes::new() }
+        Self { code, message: message.into(), cause: None, details: Bytes::new(), about: AuditFields::new() }
     }
 
     pub fn because(code: Code, message: impl Into<String>, cause: impl Display) -> Self {
         Self { cause: Some(cause.to_string()), ..Self::new(code, message) }
+    }
+
+    /// The same failure, with one more field in the log.
+    #[must_use]
+    pub fn about(mut self, name: &'static str, value: impl Display) -> Self {
+        self.about = self.about.with(name, value.to_string());
+        self
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -47,11 +58,16 @@ impl ApiError {
         Self::because(store_code(error), message, error)
     }
 
+    /// The cause, unless it is nobody's business (SA-014).
+    pub fn shown_cause(&self) -> Option<&str> {
+        self.cause.as_deref().filter(|_| self.code != Code::NotFound)
+    }
+
     /// What the caller reads.
     pub fn text(&self) -> String {
-        match (&self.cause, self.code) {
-            (None, _) | (_, Code::NotFound) => self.message.clone(),
-            (Some(cause), _) => format!("{}: {cause}", self.message),
+        match self.shown_cause() {
+            None => self.message.clone(),
+            Some(cause) => format!("{}: {cause}", self.message),
         }
     }
 
@@ -101,7 +117,7 @@ mod tests {
         assert_eq!(error.text(), "failed to fetch agent: disk on fire");
         assert_eq!(error.log_message(), "Failed to fetch agent");
         let error = ApiError::because(Code::NotFound, "agent not found", "secret");
-        assert_eq!(error.text(), "agent not found");
+        assert_eq!((error.text().as_str(), error.shown_cause()), ("agent not found", None));
         assert_eq!(ApiError::invalid("missing ID").log_message(), "Invalid argument: missing ID");
     }
 }

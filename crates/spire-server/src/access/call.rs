@@ -178,9 +178,9 @@ impl Call {
 
     /// What SA-014 says about failures, for a call or an item of one.
     pub fn log_error(&self, error: &ApiError) {
-        let fields = match &error.cause {
-            Some(cause) => AuditFields::new().with("error", cause.as_str()),
-            None => AuditFields::new(),
+        let fields = match error.shown_cause() {
+            Some(cause) => error.about.clone().with("error", cause),
+            None => error.about.clone(),
         };
         self.log(LogLevel::Error, &error.log_message(), fields);
     }

@@ -48,13 +48,28 @@ pub async fn attest(
     let (kind, payload, csr) = checked(&first)?;
     call.note(|| AuditFields::new().text("node_attestor_type", kind));
     let attested = match kind {
-        "join_token" => join_token(core, payload).await?,
-        _ => by_plugin(core, call, kind, payload, &mut requests, replies).await?,
+        "join_token" => join_token(core, payload).await,
+        _ => by_plugin(core, call, kind, payload, &mut requests, replies).await,
     };
-    let id = agent_id(core, call, kind, &attested.id)?;
+    let of_kind = |error: ApiError| error.about("node_attestor_type", kind);
+    let attested = attested.map_err(of_kind)?;
+    let id = agent_id(core, call, kind, &attested.id).map_err(of_kind)?;
+    let admitted = admit(core, call, kind, csr, &id, attested).await;
+    admitted.map_err(|error| of_kind(error).about("agent_id", &id))
+}
+
+/// Makes the attested node an agent, unless it is banned.
+async fn admit(
+    core: &Core,
+    call: &Call,
+    kind: &str,
+    csr: &[u8],
+    id: &SpiffeId,
+    attested: Attested,
+) -> Result<AttestAgentResponse, ApiError> {
     call.note(|| AuditFields::new().with("agent_id", id.to_string()));
-    refuse_banned(core, &id).await?;
-    let svid = sign(core, &id, csr).await?;
+    refuse_banned(core, id).await?;
+    let svid = sign(core, id, csr).await?;
     let agent = AttestedAgent {
         spiffe_id: id.to_string(),
         attestation_type: kind.to_owned(),
@@ -64,7 +79,7 @@ pub async fn attest(
         new_not_after: 0,
         can_reattest: attested.can_reattest,
         agent_version: String::new(),
-        selectors: selectors_of(core, &id, attested.selectors),
+        selectors: selectors_of(core, id, attested.selectors),
     };
     store(core, agent).await?;
     let address = call.caller().address.map(|address| address.to_string()).unwrap_or_default();

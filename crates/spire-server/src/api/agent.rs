@@ -202,11 +202,14 @@ impl AgentApi {
     async fn get(&self, call: &Call, request: GetAgentRequest) -> Result<types::Agent, ApiError> {
         let id = self.id(call, request.id.as_ref())?.to_string();
         let agent = self.0.datastore.fetch_agent(&id).await;
-        let agent = agent.map_err(|error| ApiError::internal("failed to fetch agent", error))?;
-        let mut agent = agent.ok_or_else(|| ApiError::not_found("agent not found"))?;
+        let agent = agent
+            .map_err(|error| ApiError::internal("failed to fetch agent", error).about("spiffe_id", &id))?;
+        let mut agent =
+            agent.ok_or_else(|| ApiError::not_found("agent not found").about("spiffe_id", &id))?;
         let selectors = self.0.datastore.agent_selectors(&id).await;
-        agent.selectors =
-            selectors.map_err(|error| ApiError::internal("failed to get selectors from agent", error))?;
+        agent.selectors = selectors.map_err(|error| {
+            ApiError::internal("failed to get selectors from agent", error).about("spiffe_id", &id)
+        })?;
         agent_to_wire(&agent, request.output_mask.as_ref())
             .map_err(|error| ApiError::internal("failed to convert attested node to agent", error))
     }
@@ -218,8 +221,10 @@ impl AgentApi {
                 call.log(LogLevel::Info, "Agent deleted", AuditFields::new().with("spiffe_id", id));
                 Ok(())
             }
-            Err(error) if error.is_not_found() => Err(ApiError::not_found("agent not found")),
-            Err(error) => Err(ApiError::internal("failed to remove agent", error)),
+            Err(error) if error.is_not_found() => {
+                Err(ApiError::not_found("agent not found").about("spiffe_id", id))
+            }
+            Err(error) => Err(ApiError::internal("failed to remove agent", error).about("spiffe_id", id)),
         }
     }
 
@@ -232,8 +237,10 @@ impl AgentApi {
                 call.log(LogLevel::Info, "Agent banned", AuditFields::new().with("spiffe_id", id));
                 Ok(())
             }
-            Err(error) if error.is_not_found() => Err(ApiError::not_found("agent not found")),
-            Err(error) => Err(ApiError::internal("failed to ban agent", error)),
+            Err(error) if error.is_not_found() => {
+                Err(ApiError::not_found("agent not found").about("spiffe_id", id))
+            }
+            Err(error) => Err(ApiError::internal("failed to ban agent", error).about("spiffe_id", id)),
         }
     }
 
@@ -253,7 +260,7 @@ impl AgentApi {
         }
         if agent_version.len() > MAX_VERSION {
             let text = format!("agent version is too long (max {MAX_VERSION} characters)");
-            return Err(ApiError::invalid(text));
+            return Err(ApiError::invalid(text).about("spiffe_id", id));
         }
         let version = AuditFields::new().with("agent_version", agent_version.as_str());
         call.note(|| version.clone());
@@ -264,8 +271,10 @@ impl AgentApi {
                 call.log(LogLevel::Debug, "Agent status updated", version.with("spiffe_id", id));
                 Ok(PostStatusResponse {})
             }
-            Err(error) if error.is_not_found() => Err(ApiError::not_found("agent not found")),
-            Err(error) => Err(ApiError::internal("failed to update agent", error)),
+            Err(error) if error.is_not_found() => {
+                Err(ApiError::not_found("agent not found").about("spiffe_id", id))
+            }
+            Err(error) => Err(ApiError::internal("failed to update agent", error).about("spiffe_id", id)),
         }
     }
 

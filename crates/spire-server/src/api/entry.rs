@@ -156,8 +156,11 @@ impl EntryApi {
         }
         call.note(|| AuditFields::new().with("entry_id", request.id.as_str()));
         let found = self.0.datastore.fetch_entry(&request.id).await;
-        let found = found.map_err(|error| ApiError::internal("failed to fetch entry", error))?;
-        let entry = found.ok_or_else(|| ApiError::not_found("entry not found"))?;
+        let found = found.map_err(|error| {
+            ApiError::internal("failed to fetch entry", error).about("entry_id", &request.id)
+        })?;
+        let entry =
+            found.ok_or_else(|| ApiError::not_found("entry not found").about("entry_id", &request.id))?;
         Ok(entry_to_wire(&entry, &entry_mask(request.output_mask.as_ref())))
     }
 
@@ -201,7 +204,8 @@ impl EntryApi {
                         Outcome { status: Some(ok_item()), entry: Some(entry_to_wire(&created.entry, &mask)) }
                     }
                     Some(Err(error)) => {
-                        let error = ApiError::from_store("failed to create entry", &error);
+                        let error = ApiError::from_store("failed to create entry", &error)
+                            .about("spiffe_id", id_text(wire.spiffe_id.as_ref()));
                         Outcome { status: Some(call.refuse_item(&error)), entry: None }
                     }
                     None => {
@@ -231,7 +235,10 @@ impl EntryApi {
             };
             let outcome = match updated {
                 Ok(entry) => Outcome { status: Some(ok_item()), entry: Some(entry_to_wire(&entry, &output)) },
-                Err(error) => Outcome { status: Some(call.refuse_item(&error)), entry: None },
+                Err(error) => {
+                    let error = error.about("entry_id", &wire.id);
+                    Outcome { status: Some(call.refuse_item(&error)), entry: None }
+                }
             };
             call.note_item(outcome.status.as_ref(), || entry_fields(wire, request.input_mask.as_ref()));
             results.push(outcome);
@@ -246,8 +253,12 @@ impl EntryApi {
                 true => Err(ApiError::invalid("missing entry ID")),
                 false => match self.0.datastore.delete_entry(&id).await {
                     Ok(_) => Ok(()),
-                    Err(error) if error.is_not_found() => Err(ApiError::not_found("entry not found")),
-                    Err(error) => Err(ApiError::internal("failed to delete entry", error)),
+                    Err(error) if error.is_not_found() => {
+                        Err(ApiError::not_found("entry not found").about("entry_id", &id))
+                    }
+                    Err(error) => {
+                        Err(ApiError::internal("failed to delete entry", error).about("entry_id", &id))
+                    }
                 },
             };
             let status = match deleted {
