@@ -7,7 +7,7 @@ mod layer;
 mod rate_limit;
 mod table;
 
-pub use audit::AuditFields;
+pub use audit::{AuditFields, digest};
 pub use call::Call;
 pub use caller::{Authority, Caller};
 pub use layer::{Access, AccessLayer, Listener};

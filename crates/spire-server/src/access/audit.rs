@@ -30,3 +30,20 @@ impl AuditFields {
         self.0.extend(other.0);
     }
 }
+
+/// Bytes as an audit line names them; nothing stays nothing.
+pub fn digest(bytes: &[u8]) -> String {
+    if bytes.is_empty() { String::new() } else { spire_crypto::hash::sha256_hex(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_has_no_digest() {
+        // SA-201
+        assert_eq!(digest(b""), "");
+        assert_eq!(digest(b"x").len(), 64);
+    }
+}

@@ -31,11 +31,6 @@ struct Attested {
     can_reattest: bool,
 }
 
-/// SHA-256 of a CSR, as audit lines show it.
-pub(super) fn csr_hash(csr: &[u8]) -> String {
-    if csr.is_empty() { String::new() } else { spire_crypto::hash::sha256_hex(csr) }
-}
-
 /// Holds the whole conversation; the result is the last message.
 pub async fn attest(
     core: &Core,

@@ -6,7 +6,7 @@ use spire_runtime::logging::LogLevel;
 use spire_types::{AgentMask, AttestedAgent, SpiffeId, X509Svid};
 use tonic::Code;
 
-use crate::access::{AuditFields, Call};
+use crate::access::{AuditFields, Call, digest};
 use crate::core::Core;
 use crate::status::ApiError;
 
@@ -47,7 +47,7 @@ pub async fn renew(
     request: RenewAgentRequest,
 ) -> Result<RenewAgentResponse, ApiError> {
     let csr = request.params.as_ref().map(|params| params.csr.clone()).unwrap_or_default();
-    call.note(|| AuditFields::new().text("csr", super::attestation::csr_hash(&csr)));
+    call.note(|| AuditFields::new().text("csr", digest(&csr)));
     call.limit(1, "rejecting request due to renew agent rate limiting").await?;
     let id = call
         .caller()

@@ -2,7 +2,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spire_authority::{IssueError, JwtSvidParams, WorkloadSvidParams};
-use spire_crypto::x509::{CertificateRequest, DistinguishedName, validate_dns_name, wildcard_overlap};
+use spire_crypto::x509::{
+    Certificate, CertificateRequest, DistinguishedName, validate_dns_name, wildcard_overlap,
+};
+use spire_crypto::{KeyAlgorithm, PublicKey};
 use spire_proto::convert::id::{spiffe_id, workload_id};
 use spire_proto::convert::svid::{jwt_svid_to_wire, x509_svid_to_wire};
 use spire_proto::server::svid::v1::svid_server::Svid;
@@ -10,16 +13,17 @@ use spire_proto::server::svid::v1::{
     BatchNewWitsvidRequest, BatchNewWitsvidResponse, BatchNewX509svidRequest, BatchNewX509svidResponse,
     MintJwtsvidRequest, MintJwtsvidResponse, MintWitsvidRequest, MintWitsvidResponse, MintX509svidRequest,
     MintX509svidResponse, NewDownstreamX509caRequest, NewDownstreamX509caResponse, NewJwtsvidRequest,
-    NewJwtsvidResponse, NewX509svidParams, batch_new_witsvid_response, batch_new_x509svid_response,
+    NewJwtsvidResponse, NewWitsvidParams, NewX509svidParams, batch_new_witsvid_response,
+    batch_new_x509svid_response,
 };
 use spire_proto::types;
-use spire_runtime::logging::LogValue;
+use spire_runtime::logging::{self, LogLevel, LogValue};
 use spire_types::{SpiffeId, X509Svid};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::{Code, Request, Response, Status};
 
-use crate::access::{AuditFields, Call};
+use crate::access::{AuditFields, Call, digest};
 use crate::core::Core;
 use crate::entries::IndexedEntry;
 use crate::status::{ApiError, ok_item};
@@ -38,8 +42,7 @@ fn jwt_disabled() -> ApiError {
 }
 
 fn csr_field(csr: &[u8]) -> AuditFields {
-    AuditFields::new()
-        .with("csr", if csr.is_empty() { String::new() } else { spire_crypto::hash::sha256_hex(csr) })
+    AuditFields::new().with("csr", digest(csr))
 }
 
 impl SvidApi {
@@ -80,13 +83,14 @@ impl SvidApi {
             subject: Some(csr.subject().to_subject()),
         };
         let svid = self.sign(params).await?;
-        call.note(|| {
+        let fields = || {
             AuditFields::new()
-                .with("expires_at", rfc3339(svid.expires_at))
                 .with("spiffe_id", svid.id.to_string())
                 .with("dns_name", csr.dns_sans().join(","))
                 .with("subject", subject_value(csr.subject()))
-        });
+        };
+        call.note(|| fields().with("expires_at", rfc3339(svid.expires_at)));
+        log_signed(call, &svid, fields);
         Ok(MintX509svidResponse { svid: Some(x509_svid_to_wire(&svid)) })
     }
 
@@ -109,31 +113,36 @@ impl SvidApi {
         if self.0.settings.credentials.disable_jwt_svids {
             return Err(jwt_disabled());
         }
-        call.note(|| {
-            AuditFields::new()
-                .with("ttl", request.ttl)
-                .text("spiffe_id", request.id.as_ref().map(id_text).unwrap_or_default())
-                .text("audience", request.audience.join(","))
-        });
-        let id = workload_id(&self.0.settings.trust_domain, request.id.as_ref())
-            .map_err(|error| ApiError::invalid_because("invalid SPIFFE ID", error))?;
-        let svid = self.sign_jwt(id, request.audience, ttl(request.ttl), false).await?;
+        let id = workload_id(&self.0.settings.trust_domain, request.id.as_ref());
+        call.note(|| minted_jwt_fields(&request, id.as_ref().ok()));
+        let id = id.map_err(|error| ApiError::invalid_because("invalid SPIFFE ID", error))?;
+        let svid = self.sign_jwt(call, id, request.audience, ttl(request.ttl), false).await?;
         Ok(MintJwtsvidResponse { svid: Some(svid) })
     }
 
     async fn sign_jwt(
         &self,
+        call: &Call,
         spiffe_id: SpiffeId,
         audience: Vec<String>,
         ttl: Duration,
         include_jti: bool,
     ) -> Result<types::Jwtsvid, ApiError> {
         if audience.is_empty() {
-            return Err(ApiError::invalid("at least one audience is required"));
+            let error = ApiError::invalid("at least one audience is required");
+            return Err(error.about("spiffe_id", spiffe_id.to_string()));
         }
+        let logged = logging::enabled(LogLevel::Debug).then(|| LogValue::list(audience.iter().cloned()));
         let params = JwtSvidParams { spiffe_id, audience, ttl, include_jti };
         let signed = self.0.authorities.authority().sign_jwt_svid(params).await;
         let svid = signed.map_err(|error| ApiError::internal("failed to sign JWT-SVID", error))?;
+        if let Some(audience) = logged {
+            let fields = AuditFields::new()
+                .with("spiffe_id", svid.id.to_string())
+                .with("audience", audience)
+                .with("expiration", rfc3339(svid.expires_at));
+            call.log(LogLevel::Debug, "Server CA successfully signed JWT SVID", fields);
+        }
         Ok(jwt_svid_to_wire(&svid))
     }
 
@@ -160,7 +169,7 @@ impl SvidApi {
         for (params, entry) in request.params.iter().zip(&entries) {
             // A long batch must not keep others from this thread.
             tokio::task::consume_budget().await;
-            let signed = self.one_x509(params, entry.as_deref()).await;
+            let signed = self.one_x509(call, params, entry.as_deref()).await;
             let result = match &signed {
                 Ok(svid) => batch_new_x509svid_response::Result {
                     status: Some(ok_item()),
@@ -176,8 +185,7 @@ impl SvidApi {
                     Ok(svid) => {
                         fields.with("spiffe_id", svid.id.to_string()).with("expires_at", svid.expires_at)
                     }
-                    // Upstream knows the ID as soon as it has found the entry.
-                    Err(_) => fields.with("spiffe_id", entry_id_text(entry.as_deref())),
+                    Err(_) => fields.with("spiffe_id", ""),
                 }
             });
             results.push(result);
@@ -187,6 +195,7 @@ impl SvidApi {
 
     async fn one_x509(
         &self,
+        call: &Call,
         params: &NewX509svidParams,
         entry: Option<&IndexedEntry>,
     ) -> Result<X509Svid, ApiError> {
@@ -196,20 +205,37 @@ impl SvidApi {
         if params.csr.is_empty() {
             return Err(ApiError::invalid("missing CSR"));
         }
+        let signed = self.x509_of_entry(call, params, entry).await;
+        signed.map_err(|error| error.about("entry_id", params.entry_id.as_str()))
+    }
+
+    async fn x509_of_entry(
+        &self,
+        call: &Call,
+        params: &NewX509svidParams,
+        entry: Option<&IndexedEntry>,
+    ) -> Result<X509Svid, ApiError> {
         let entry = entry.ok_or_else(|| ApiError::not_found("entry not found or not authorized"))?.message();
         let csr = CertificateRequest::parse(&params.csr)
             .map_err(|error| ApiError::invalid_because("malformed CSR", error))?;
         csr.verify_signature().map_err(|error| ApiError::invalid_because("invalid CSR signature", error))?;
         let id = spiffe_id(entry.spiffe_id.as_ref())
             .map_err(|error| ApiError::internal("entry has malformed SPIFFE ID", error))?;
-        self.sign(WorkloadSvidParams {
+        let params = WorkloadSvidParams {
             spiffe_id: id,
             public_key: csr.public_key().clone(),
             ttl: ttl(entry.x509_svid_ttl),
             dns_names: entry.dns_names,
             subject: None,
-        })
-        .await
+        };
+        let svid = self.sign(params).await?;
+        log_signed(call, &svid, || {
+            AuditFields::new()
+                .with("entry_id", entry.id)
+                .with("spiffe_id", svid.id.to_string())
+                .with("revision_number", entry.revision_number)
+        });
+        Ok(svid)
     }
 
     async fn new_jwt(&self, call: &Call, request: NewJwtsvidRequest) -> Result<NewJwtsvidResponse, ApiError> {
@@ -225,15 +251,12 @@ impl SvidApi {
         let agent = self.caller(call)?;
         let found = self.0.entries.lookup(&agent, &[request.entry_id.as_str()]).pop().flatten();
         let entry = found.ok_or_else(|| ApiError::not_found("entry not found or not authorized"))?.message();
-        call.note(|| {
-            AuditFields::new()
-                .text("spiffe_id", entry.spiffe_id.as_ref().map(id_text).unwrap_or_default())
-                .with("ttl", entry.jwt_svid_ttl)
-        });
         let id = workload_id(&self.0.settings.trust_domain, entry.spiffe_id.as_ref())
             .map_err(|error| ApiError::invalid_because("invalid SPIFFE ID", error))?;
+        call.note(|| AuditFields::new().with("spiffe_id", id.to_string()));
         let jti = entry.additional_attributes.is_some_and(|attributes| attributes.jwt_svid_include_jti);
-        let svid = self.sign_jwt(id, request.audience, ttl(entry.jwt_svid_ttl), jti).await?;
+        let svid = self.sign_jwt(call, id, request.audience, ttl(entry.jwt_svid_ttl), jti).await?;
+        call.note(|| AuditFields::new().with("ttl", entry.jwt_svid_ttl));
         Ok(NewJwtsvidResponse { svid: Some(svid) })
     }
 
@@ -258,17 +281,31 @@ impl SvidApi {
             authority.sign_downstream_ca(csr.public_key(), ttl(request.preferred_ttl)).await;
         let chain =
             signed.map_err(|error| ApiError::internal("failed to sign downstream X.509 CA", error))?;
-        call.note(|| {
-            let expiry = chain.first().and_then(|der| spire_crypto::x509::Certificate::parse(der).ok());
-            AuditFields::new()
-                .with("expires_at", expiry.map_or(0, |certificate| certificate.not_after_unix()))
-        });
+        let leaf = chain.first().and_then(|der| Certificate::parse(der).ok());
+        let expires_at = leaf.map_or(0, |leaf| leaf.not_after_unix());
+        let fields = AuditFields::new()
+            .with("spiffe_id", self.0.settings.trust_domain.id_string())
+            .with("expiration", rfc3339(expires_at));
+        call.log(LogLevel::Debug, "Signed X509 CA SVID", fields);
         let bundle = self.0.bundles.own().ok_or_else(|| ApiError::not_found("bundle not found"))?;
+        call.note(|| AuditFields::new().with("expires_at", expires_at));
+        let roots = &bundle.bundle.x509_authorities;
         Ok(NewDownstreamX509caResponse {
             ca_cert_chain: chain.iter().map(|der| der.to_vec().into()).collect(),
-            x509_authorities: bundle.roots.certificates().map(|root| root.der().to_vec().into()).collect(),
+            x509_authorities: roots.iter().map(|root| root.der.to_vec().into()).collect(),
         })
     }
+}
+
+/// Says which certificate was signed, when somebody reads it.
+fn log_signed(call: &Call, svid: &X509Svid, fields: impl FnOnce() -> AuditFields) {
+    if !logging::enabled(LogLevel::Debug) {
+        return;
+    }
+    let leaf = svid.cert_chain.first().and_then(|der| Certificate::parse(der).ok());
+    let serial = leaf.map(|leaf| leaf.serial_decimal().to_owned()).unwrap_or_default();
+    let fields = fields().with("expiration", rfc3339(svid.expires_at)).with("serial_num", serial);
+    call.log(LogLevel::Debug, "Signed X509 SVID", fields);
 }
 
 /// As Go's `pkix.Name` is logged: a string in text, the struct in JSON.
@@ -295,12 +332,16 @@ fn subject_value(name: &DistinguishedName) -> LogValue {
     LogValue::shown(name.to_string(), LogValue::Object(members))
 }
 
-fn entry_id_text(entry: Option<&IndexedEntry>) -> String {
-    entry.and_then(|entry| entry.message().spiffe_id).as_ref().map(id_text).unwrap_or_default()
-}
-
-fn id_text(id: &types::Spiffeid) -> String {
-    format!("spiffe://{}{}", id.trust_domain, id.path)
+/// An ID that may not be minted is not written down (SA-200).
+fn minted_jwt_fields(request: &MintJwtsvidRequest, id: Option<&SpiffeId>) -> AuditFields {
+    let mut fields = AuditFields::new().with("ttl", request.ttl);
+    if let Some(id) = id {
+        fields = fields.with("spiffe_id", id.to_string());
+    }
+    if !request.audience.is_empty() {
+        fields = fields.with("audience", request.audience.join(","));
+    }
+    fields
 }
 
 fn rfc3339(unix: i64) -> String {
@@ -373,7 +414,9 @@ impl Svid for SvidApi {
         let results = request.params.iter().zip(entries).map(|(params, entry)| {
             let error = wit_refusal(params, entry.is_some());
             let status = call.refuse_item(&error);
-            call.note_item(Some(&status), || AuditFields::new().text("entry_id", params.entry_id.as_str()));
+            call.note_item(Some(&status), || {
+                AuditFields::new().with("entry_id", params.entry_id.as_str()).with("spiffe_id", "")
+            });
             batch_new_witsvid_response::Result { status: Some(status), svid: None }
         });
         let results = results.collect();
@@ -389,8 +432,7 @@ impl Svid for SvidApi {
     }
 }
 
-fn wit_refusal(params: &spire_proto::server::svid::v1::NewWitsvidParams, known: bool) -> ApiError {
-    use spire_crypto::KeyAlgorithm as K;
+fn wit_refusal(params: &NewWitsvidParams, known: bool) -> ApiError {
     if params.entry_id.is_empty() {
         return ApiError::invalid("missing entry ID");
     }
@@ -400,21 +442,60 @@ fn wit_refusal(params: &spire_proto::server::svid::v1::NewWitsvidParams, known: 
     if !known {
         return ApiError::not_found("entry not found or not authorized");
     }
-    let key = match spire_crypto::PublicKey::from_pkix(&params.public_key) {
+    let key = match PublicKey::from_pkix(&params.public_key) {
         Ok(key) => key,
         Err(error) => return ApiError::invalid_because("malformed public key", error),
     };
-    let algorithm = params.signing_algorithm.as_str();
-    let fits = match key.algorithm() {
-        K::Rsa { .. } => matches!(algorithm, "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512"),
-        K::EcP256 => algorithm == "ES256",
-        K::EcP384 => algorithm == "ES384",
-        K::EcP521 => algorithm == "ES512",
-        K::Ed25519 | K::Other => false,
-    };
-    if !fits {
-        let cause = format!("unsupported signing algorithm '{algorithm}' for key type");
+    if let Err(cause) = wit_algorithm_fits(key.algorithm(), &params.signing_algorithm) {
         return ApiError::invalid_because("invalid signing algorithm or key type", cause);
     }
     ApiError::internal("failed to sign WIT-SVID", "WIT key is not available for signing")
+}
+
+/// SA-094
+fn wit_algorithm_fits(key: KeyAlgorithm, signing: &str) -> Result<(), String> {
+    let (kind, fits) = match key {
+        KeyAlgorithm::Rsa { .. } => {
+            ("RSA", matches!(signing, "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512"))
+        }
+        KeyAlgorithm::EcP256 => ("ec-p256", signing == "ES256"),
+        KeyAlgorithm::EcP384 => ("ec-p384", signing == "ES384"),
+        KeyAlgorithm::EcP521 => ("ec-p521", signing == "ES512"),
+        KeyAlgorithm::Ed25519 => return Err("unsupported key type 'ed25519.PublicKey'".to_owned()),
+        KeyAlgorithm::Other => return Err("unsupported key type".to_owned()),
+    };
+    match fits {
+        true => Ok(()),
+        false => Err(format!("unsupported signing algorithm for {kind} key: {signing}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wit_algorithms_go_with_the_key() {
+        // SA-094
+        let rsa = KeyAlgorithm::Rsa { bits: 2048 };
+        assert_eq!(wit_algorithm_fits(rsa, "PS256"), Ok(()));
+        let refusals = [
+            (rsa, "ES256", "unsupported signing algorithm for RSA key: ES256"),
+            (KeyAlgorithm::EcP256, "", "unsupported signing algorithm for ec-p256 key: "),
+            (KeyAlgorithm::Ed25519, "EdDSA", "unsupported key type 'ed25519.PublicKey'"),
+        ];
+        for (key, signing, text) in refusals {
+            assert_eq!(wit_algorithm_fits(key, signing), Err(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_refused_id_is_not_written_down_and_a_blank_audience_is() {
+        // SA-200
+        let id = "spiffe://example.org/w".parse().unwrap();
+        let request = MintJwtsvidRequest { ttl: 5, audience: vec![String::new()], ..Default::default() };
+        let names = |fields: AuditFields| fields.0.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(minted_jwt_fields(&request, Some(&id))), ["ttl", "spiffe_id", "audience"]);
+        assert_eq!(names(minted_jwt_fields(&MintJwtsvidRequest::default(), None)), ["ttl"]);
+    }
 }
