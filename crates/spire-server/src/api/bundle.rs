@@ -23,7 +23,7 @@ use spire_types::{Bundle, BundleMask, TrustDomain};
 use tonic::{Code, Request, Response, Status};
 
 use super::{KEY_CHECKS, page};
-use crate::access::{AuditFields, Call};
+use crate::access::{AuditFields, Call, digest};
 use crate::core::Core;
 use crate::status::{ApiError, ok_item};
 
@@ -55,12 +55,14 @@ impl BundleApi {
             return Err(ApiError::invalid("no authorities to append"));
         }
         let mut addition = Bundle::empty(self.own().clone());
+        let about = |error: ApiError| error.about("trust_domain_id", self.own().as_str());
         addition.jwt_authorities = jwt_authorities(&request.jwt_authorities, KEY_CHECKS)
-            .map_err(|error| ApiError::invalid_because("failed to convert JWT authority", error))?;
+            .map_err(|error| about(ApiError::invalid_because("failed to convert JWT authority", error)))?;
         addition.x509_authorities = x509_authorities(&request.x509_authorities, KEY_CHECKS)
-            .map_err(|error| ApiError::invalid_because("failed to convert X.509 authority", error))?;
+            .map_err(|error| about(ApiError::invalid_because("failed to convert X.509 authority", error)))?;
         let appended = self.0.datastore.append_bundle(&addition).await;
-        let appended = appended.map_err(|error| ApiError::internal("failed to append bundle", error))?;
+        let appended =
+            appended.map_err(|error| about(ApiError::internal("failed to append bundle", error)))?;
         self.written().await;
         Ok(bundle_to_wire(&appended, &bundle_mask(request.output_mask.as_ref())))
     }
@@ -70,14 +72,16 @@ impl BundleApi {
         call: &Call,
         request: PublishJwtAuthorityRequest,
     ) -> Result<PublishJwtAuthorityResponse, ApiError> {
+        if let Some(key) = &request.jwt_authority {
+            call.note(|| {
+                AuditFields::new()
+                    .with("jwt_authority_expires_at", key.expires_at)
+                    .with("jwt_authority_key_id", key.key_id.as_str())
+                    .with("jwt_authority_public_key_sha256", digest(&key.public_key))
+            });
+        }
         call.limit(1, "rejecting request due to key publishing rate limiting").await?;
         let key = request.jwt_authority.ok_or_else(|| ApiError::invalid("missing JWT authority"))?;
-        call.note(|| {
-            AuditFields::new()
-                .with("jwt_authority_expires_at", key.expires_at)
-                .with("jwt_authority_key_id", key.key_id.as_str())
-                .with("jwt_authority_public_key_sha256", spire_crypto::hash::sha256_hex(&key.public_key))
-        });
         let key = jwt_authority(&key, KEY_CHECKS)
             .map_err(|error| ApiError::invalid_because("invalid JWT authority", error))?;
         let mut addition = Bundle::empty(self.own().clone());
@@ -121,7 +125,7 @@ impl BundleApi {
         let bundle = converted(wire)?;
         match self.0.datastore.create_bundle(&bundle).await {
             Ok(bundle) => {
-                log(call, LogLevel::Debug, "Federated bundle created", &bundle.trust_domain);
+                log(call, LogLevel::Debug, "Federated bundle created", wire);
                 Ok(bundle)
             }
             Err(error) if error.code() == spire_datastore::Code::AlreadyExists => {
@@ -141,7 +145,7 @@ impl BundleApi {
         let bundle = converted(wire)?;
         match self.0.datastore.update_bundle(&bundle, mask).await {
             Ok(bundle) => {
-                log(call, LogLevel::Debug, "Federated bundle updated", &bundle.trust_domain);
+                log(call, LogLevel::Debug, "Federated bundle updated", wire);
                 Ok(bundle)
             }
             Err(error) if error.is_not_found() => Err(ApiError::not_found("bundle not found")),
@@ -154,7 +158,7 @@ impl BundleApi {
         let bundle = converted(wire)?;
         match self.0.datastore.set_bundle(&bundle).await {
             Ok(bundle) => {
-                log(call, LogLevel::Info, "Bundle set successfully", &bundle.trust_domain);
+                log(call, LogLevel::Info, "Bundle set successfully", wire);
                 Ok(bundle)
             }
             Err(error) => Err(ApiError::internal("failed to set bundle", error)),
@@ -192,7 +196,12 @@ impl BundleApi {
         for text in request.trust_domains {
             let status = match self.delete_one(&text, mode).await {
                 Ok(()) => ok_item(),
-                Err(error) => call.refuse_item(&error),
+                Err(error) => {
+                    let error = error
+                        .about("delete_federated_bundle_mode", name)
+                        .about("trust_domain_id", text.as_str());
+                    call.refuse_item(&error)
+                }
             };
             call.note_item(Some(&status), || {
                 AuditFields::new()
@@ -228,8 +237,8 @@ fn converted(wire: &types::Bundle) -> Result<Bundle, ApiError> {
     bundle(wire, KEY_CHECKS).map_err(|error| ApiError::invalid_because("failed to convert bundle", error))
 }
 
-fn log(call: &Call, level: LogLevel, message: &str, trust_domain: &TrustDomain) {
-    call.log(level, message, AuditFields::new().with("trust_domain_id", trust_domain.as_str()));
+fn log(call: &Call, level: LogLevel, message: &str, wire: &types::Bundle) {
+    call.log(level, message, AuditFields::new().with("trust_domain_id", wire.trust_domain.as_str()));
 }
 
 /// SA-201
@@ -240,15 +249,14 @@ pub(super) fn authority_fields(
 ) -> AuditFields {
     let mut fields = AuditFields::new();
     for (index, key) in jwt.iter().enumerate() {
-        let digest = spire_crypto::hash::sha256_hex(&key.public_key);
         fields = fields
             .with(format!("{prefix}jwt_authority_expires_at.{index}"), key.expires_at)
             .with(format!("{prefix}jwt_authority_key_id.{index}"), key.key_id.as_str())
-            .with(format!("{prefix}jwt_authority_public_key_sha256.{index}"), digest);
+            .with(format!("{prefix}jwt_authority_public_key_sha256.{index}"), digest(&key.public_key));
     }
     for (index, authority) in x509.iter().enumerate() {
-        let digest = spire_crypto::hash::sha256_hex(&authority.asn1);
-        fields = fields.with(format!("{prefix}x509_authorities_asn1_sha256.{index}"), digest);
+        let hash = digest(&authority.asn1);
+        fields = fields.with(format!("{prefix}x509_authorities_asn1_sha256.{index}"), hash);
     }
     fields
 }
@@ -275,10 +283,10 @@ pub(super) fn bundle_fields(
 
 type Item = (types::Status, Option<types::Bundle>);
 
-fn item(call: &Call, outcome: Result<Bundle, ApiError>, mask: &BundleMask) -> Item {
+fn item(call: &Call, text: &str, outcome: Result<Bundle, ApiError>, mask: &BundleMask) -> Item {
     match outcome {
         Ok(bundle) => (ok_item(), Some(bundle_to_wire(&bundle, mask))),
-        Err(error) => (call.refuse_item(&error), None),
+        Err(error) => (call.refuse_item(&error.about("trust_domain_id", text)), None),
     }
 }
 
@@ -342,7 +350,10 @@ impl BundleService for BundleApi {
         request: Request<GetFederatedBundleRequest>,
     ) -> Result<Response<types::Bundle>, Status> {
         let call = Call::of(&request)?;
-        call.conclude(self.get_federated(&call, request.into_inner()).await)
+        let request = request.into_inner();
+        let text = request.trust_domain.clone();
+        let outcome = self.get_federated(&call, request).await;
+        call.conclude(outcome.map_err(|error| error.about("trust_domain_id", text)))
     }
 
     async fn batch_create_federated_bundle(
@@ -354,7 +365,7 @@ impl BundleService for BundleApi {
         let mask = bundle_mask(request.output_mask.as_ref());
         let mut results = Vec::with_capacity(request.bundle.len());
         for wire in &request.bundle {
-            let (status, bundle) = item(&call, self.create_one(&call, wire).await, &mask);
+            let (status, bundle) = item(&call, &wire.trust_domain, self.create_one(&call, wire).await, &mask);
             call.note_item(Some(&status), || bundle_fields("", wire, None));
             results.push(batch_create_federated_bundle_response::Result { status: Some(status), bundle });
         }
@@ -372,7 +383,8 @@ impl BundleService for BundleApi {
         let mask = bundle_mask(request.output_mask.as_ref());
         let mut results = Vec::with_capacity(request.bundle.len());
         for wire in &request.bundle {
-            let (status, bundle) = item(&call, self.update_one(&call, wire, &input).await, &mask);
+            let (status, bundle) =
+                item(&call, &wire.trust_domain, self.update_one(&call, wire, &input).await, &mask);
             call.note_item(Some(&status), || bundle_fields("", wire, request.input_mask.as_ref()));
             results.push(batch_update_federated_bundle_response::Result { status: Some(status), bundle });
         }
@@ -389,7 +401,7 @@ impl BundleService for BundleApi {
         let mask = bundle_mask(request.output_mask.as_ref());
         let mut results = Vec::with_capacity(request.bundle.len());
         for wire in &request.bundle {
-            let (status, bundle) = item(&call, self.set_one(&call, wire).await, &mask);
+            let (status, bundle) = item(&call, &wire.trust_domain, self.set_one(&call, wire).await, &mask);
             call.note_item(Some(&status), || bundle_fields("", wire, None));
             results.push(batch_set_federated_bundle_response::Result { status: Some(status), bundle });
         }
