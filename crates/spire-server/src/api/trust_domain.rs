@@ -14,6 +14,7 @@ use spire_proto::server::trustdomain::v1::{
 };
 use spire_proto::types;
 use spire_proto::types::federation_relationship::BundleEndpointProfile;
+use spire_runtime::logging::LogLevel;
 use spire_types::{EndpointProfile, FederationMask, FederationRelationship, TrustDomain};
 use tonic::{Code, Request, Response, Status};
 
@@ -42,7 +43,7 @@ fn fields(
     mask: Option<&types::FederationRelationshipMask>,
 ) -> AuditFields {
     let wants = |pick: fn(&types::FederationRelationshipMask) -> bool| mask.is_none_or(pick);
-    let mut fields = AuditFields::new().with("trust_domain_id", wire.trust_domain.as_str());
+    let mut fields = AuditFields::new().text("trust_domain_id", wire.trust_domain.as_str());
     if wants(|m| m.bundle_endpoint_url) {
         fields = fields.with("bundle_endpoint_url", wire.bundle_endpoint_url.as_str());
     }
@@ -97,14 +98,18 @@ impl TrustDomainApi {
     }
 
     /// SA-121
-    async fn warn_without_bundle(&self, call: &Call, relationship: &FederationRelationship) {
+    async fn warn_without_bundle(&self, call: &Call, text: &str, relationship: &FederationRelationship) {
         let EndpointProfile::HttpsSpiffe { endpoint_spiffe_id } = &relationship.profile else { return };
-        let found = self.0.datastore.fetch_bundle(endpoint_spiffe_id.trust_domain()).await;
-        if matches!(found, Ok(None)) {
-            let fields = AuditFields::new().with("endpoint_spiffe_id", endpoint_spiffe_id.to_string());
-            let text = "bundle not found for the endpoint SPIFFE ID trust domain";
-            call.log(spire_runtime::logging::LogLevel::Warn, text, fields);
+        if relationship.bundle.is_some() {
+            return;
         }
+        let message = match self.0.datastore.fetch_bundle(endpoint_spiffe_id.trust_domain()).await {
+            Ok(Some(_)) => return,
+            Ok(None) => "bundle not found for the endpoint SPIFFE ID trust domain",
+            Err(_) => "failed to check whether a bundle exists for the endpoint SPIFFE ID trust domain",
+        };
+        let fields = about(text).with("endpoint_spiffe_id", endpoint_spiffe_id.to_string());
+        call.log(LogLevel::Warn, message, fields);
     }
 
     async fn create_one(
@@ -120,7 +125,8 @@ impl TrustDomainApi {
         let created = self.0.datastore.create_federation_relationship(&relationship).await;
         let created =
             created.map_err(|error| ApiError::internal("failed to create federation relationship", error))?;
-        self.warn_without_bundle(call, &created).await;
+        self.warn_without_bundle(call, &wire.trust_domain, &created).await;
+        call.log(LogLevel::Debug, "Federation relationship created", about(&wire.trust_domain));
         Ok(created)
     }
 
@@ -134,17 +140,17 @@ impl TrustDomainApi {
         let updated = self.0.datastore.update_federation_relationship(&relationship, mask).await;
         let updated =
             updated.map_err(|error| ApiError::internal("failed to update federation relationship", error))?;
-        self.warn_without_bundle(call, &updated).await;
+        self.warn_without_bundle(call, &wire.trust_domain, &updated).await;
+        call.log(LogLevel::Debug, "Federation relationship updated", about(&wire.trust_domain));
         Ok(updated)
     }
 
-    async fn delete_one(&self, text: &str) -> Result<TrustDomain, ApiError> {
-        if text.is_empty() {
-            return Err(ApiError::invalid("missing trust domain"));
-        }
-        let trust_domain = parsed(text)?;
-        match self.0.datastore.delete_federation_relationship(&trust_domain).await {
-            Ok(()) => Ok(trust_domain),
+    async fn delete_one(&self, call: &Call, trust_domain: &TrustDomain, text: &str) -> Result<(), ApiError> {
+        match self.0.datastore.delete_federation_relationship(trust_domain).await {
+            Ok(()) => {
+                call.log(LogLevel::Debug, "Federation relationship deleted", about(text));
+                Ok(())
+            }
             Err(error) if error.is_not_found() => {
                 Err(ApiError::not_found("federation relationship not found"))
             }
@@ -155,11 +161,28 @@ impl TrustDomainApi {
 
 type Item = (types::Status, Option<types::FederationRelationship>);
 
-fn item(call: &Call, outcome: Result<FederationRelationship, ApiError>, mask: &FederationMask) -> Item {
+fn item(
+    call: &Call,
+    text: &str,
+    outcome: Result<FederationRelationship, ApiError>,
+    mask: &FederationMask,
+) -> Item {
     match outcome {
         Ok(relationship) => (ok_item(), Some(federation_relationship_to_wire(&relationship, mask))),
-        Err(error) => (call.refuse_item(&error), None),
+        Err(error) => (call.refuse_item(&error.about("trust_domain_id", text)), None),
     }
+}
+
+/// The trust domain that a deletion names.
+fn named(text: &str) -> Result<TrustDomain, ApiError> {
+    if text.is_empty() {
+        return Err(ApiError::invalid("missing trust domain"));
+    }
+    parsed(text).map_err(|error| error.about("trust_domain_id", text))
+}
+
+fn about(text: &str) -> AuditFields {
+    AuditFields::new().with("trust_domain_id", text)
 }
 
 #[tonic::async_trait]
@@ -189,7 +212,8 @@ impl TrustDomainService for TrustDomainApi {
         let mask = federation_mask(request.output_mask.as_ref());
         let mut results = Vec::with_capacity(request.federation_relationships.len());
         for wire in &request.federation_relationships {
-            let (status, relationship) = item(&call, self.create_one(&call, wire).await, &mask);
+            let (status, relationship) =
+                item(&call, &wire.trust_domain, self.create_one(&call, wire).await, &mask);
             call.note_item(Some(&status), || fields(wire, None));
             results.push(batch_create_federation_relationship_response::Result {
                 status: Some(status),
@@ -209,7 +233,8 @@ impl TrustDomainService for TrustDomainApi {
         let mask = federation_mask(request.output_mask.as_ref());
         let mut results = Vec::with_capacity(request.federation_relationships.len());
         for wire in &request.federation_relationships {
-            let (status, relationship) = item(&call, self.update_one(&call, wire, &input).await, &mask);
+            let (status, relationship) =
+                item(&call, &wire.trust_domain, self.update_one(&call, wire, &input).await, &mask);
             call.note_item(Some(&status), || fields(wire, request.input_mask.as_ref()));
             results.push(batch_update_federation_relationship_response::Result {
                 status: Some(status),
@@ -226,11 +251,18 @@ impl TrustDomainService for TrustDomainApi {
         let call = Call::of(&request)?;
         let mut results = Vec::new();
         for text in request.into_inner().trust_domains {
-            let (status, trust_domain) = match self.delete_one(&text).await {
-                Ok(trust_domain) => (ok_item(), trust_domain.as_str().to_owned()),
+            let (status, trust_domain) = match named(&text) {
+                // The answer names what was understood (SA-118).
+                Ok(trust_domain) => {
+                    let status = match self.delete_one(&call, &trust_domain, &text).await {
+                        Ok(()) => ok_item(),
+                        Err(error) => call.refuse_item(&error.about("trust_domain_id", text.as_str())),
+                    };
+                    (status, trust_domain.as_str().to_owned())
+                }
                 Err(error) => (call.refuse_item(&error), text.clone()),
             };
-            call.note_item(Some(&status), || AuditFields::new().with("trust_domain_id", text.as_str()));
+            call.note_item(Some(&status), || about(&text));
             results.push(batch_delete_federation_relationship_response::Result {
                 status: Some(status),
                 trust_domain,
@@ -243,21 +275,48 @@ impl TrustDomainService for TrustDomainApi {
     async fn refresh_bundle(&self, request: Request<RefreshBundleRequest>) -> Result<Response<()>, Status> {
         let call = Call::of(&request)?;
         let text = request.into_inner().trust_domain;
-        call.note(|| AuditFields::new().with("trust_domain_id", text.as_str()));
-        let outcome = match parsed(&text) {
-            Err(error) => Err(error),
-            Ok(trust_domain) => match self.0.datastore.fetch_federation_relationship(&trust_domain).await {
-                Err(error) => Err(ApiError::internal("failed to refresh bundle", error)),
-                Ok(None) => {
-                    let text = format!("no relationship with trust domain {:?}", trust_domain.as_str());
-                    Err(ApiError::not_found(text))
-                }
-                Ok(Some(_)) => {
-                    let text = "fetching bundles of other trust domains is not built in this version";
-                    Err(ApiError::new(Code::Unimplemented, text))
-                }
-            },
+        let trust_domain = match parsed(&text) {
+            Ok(trust_domain) => trust_domain,
+            Err(error) => return call.conclude(Err(error)),
         };
-        call.conclude(outcome)
+        call.note(|| about(&text));
+        let error = match self.0.datastore.fetch_federation_relationship(&trust_domain).await {
+            Err(error) => ApiError::internal("failed to refresh bundle", error),
+            Ok(None) => {
+                ApiError::not_found(format!("no relationship with trust domain {:?}", trust_domain.as_str()))
+            }
+            Ok(Some(_)) => {
+                let text = "fetching bundles of other trust domains is not built in this version";
+                ApiError::new(Code::Unimplemented, text)
+            }
+        };
+        call.conclude(Err(error.about("trust_domain_id", trust_domain.as_str())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audit_lines_name_what_the_request_names() {
+        // SA-202
+        let names = |wire: &types::FederationRelationship, mask: Option<&_>| {
+            fields(wire, mask).0.into_iter().map(|(name, _)| name.into_owned()).collect::<Vec<_>>()
+        };
+        let mut wire = types::FederationRelationship::default();
+        assert_eq!(names(&wire, None), ["bundle_endpoint_url"]);
+        wire.trust_domain = "td.test".into();
+        wire.bundle_endpoint_profile = Some(BundleEndpointProfile::HttpsWeb(types::HttpsWebProfile {}));
+        let mask = types::FederationRelationshipMask { bundle_endpoint_profile: true, ..Default::default() };
+        assert_eq!(names(&wire, Some(&mask)), ["trust_domain_id", "bundle_endpoint_profile"]);
+    }
+
+    #[test]
+    fn a_deletion_names_a_trust_domain() {
+        // SA-118
+        assert_eq!(named("").unwrap_err().text(), "missing trust domain");
+        assert_eq!(named("spiffe://td.test/x").unwrap().as_str(), "td.test");
+        assert!(named("BAD").unwrap_err().text().starts_with("failed to parse trust domain: "));
     }
 }
