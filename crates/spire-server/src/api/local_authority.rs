@@ -47,8 +47,9 @@ fn wit() -> ApiError {
     ApiError::new(Code::Unimplemented, "WIT-SVID functionality is not yet implemented")
 }
 
-fn no_upstream() -> ApiError {
-    ApiError::new(Code::FailedPrecondition, "upstream authority is not configured")
+fn no_upstream(id: &str) -> ApiError {
+    let error = ApiError::new(Code::FailedPrecondition, "upstream authority is not configured");
+    if id.is_empty() { error } else { error.about("subject_key_id", id) }
 }
 
 /// CA-095, CA-100
@@ -103,10 +104,14 @@ impl LocalAuthorityApi {
     }
 
     /// What was changed must show at once to who asks next.
-    async fn done(&self, call: &Call, message: &str, id: &str) {
+    async fn changed(&self) {
         if let Err(error) = self.0.bundles.refresh().await {
             tracing::error!(error = %error, subsystem_name = "api", "Failed to refresh bundles");
         }
+    }
+
+    async fn done(&self, call: &Call, message: &str, id: &str) {
+        self.changed().await;
         call.log(LogLevel::Info, message, AuditFields::new().with("local_authority_id", id));
     }
 
@@ -125,18 +130,18 @@ impl LocalAuthorityApi {
         Ok(GetX509AuthorityStateResponse { active, prepared, old })
     }
 
-    async fn prepare_jwt(&self, call: &Call) -> Result<PrepareJwtAuthorityResponse, ApiError> {
+    async fn prepare_jwt(&self) -> Result<PrepareJwtAuthorityResponse, ApiError> {
         self.jwt_enabled()?;
         let prepared = self.0.authorities.prepare_jwt().await;
         let slot = prepared.map_err(|error| prepare_error("failed to prepare JWT authority", error))?;
-        self.done(call, "JWT authority prepared", &slot.authority_id).await;
+        self.changed().await;
         Ok(PrepareJwtAuthorityResponse { prepared_authority: Some(shown(&slot)) })
     }
 
-    async fn prepare_x509(&self, call: &Call) -> Result<PrepareX509AuthorityResponse, ApiError> {
+    async fn prepare_x509(&self) -> Result<PrepareX509AuthorityResponse, ApiError> {
         let prepared = self.0.authorities.prepare_x509().await;
         let slot = prepared.map_err(|error| prepare_error("failed to prepare X.509 authority", error))?;
-        self.done(call, "X.509 authority prepared", &slot.authority_id).await;
+        self.changed().await;
         Ok(PrepareX509AuthorityResponse { prepared_authority: Some(shown(&slot)) })
     }
 
@@ -144,14 +149,14 @@ impl LocalAuthorityApi {
         self.note(call, id);
         self.jwt_enabled()?;
         let slot = self.0.authorities.activate_jwt(id).await.map_err(activate_error)?;
-        self.done(call, "JWT authority activated successfully", id).await;
+        self.changed().await;
         Ok(ActivateJwtAuthorityResponse { activated_authority: Some(shown(&slot)) })
     }
 
     async fn activate_x509(&self, call: &Call, id: &str) -> Result<ActivateX509AuthorityResponse, ApiError> {
         self.note(call, id);
         let slot = self.0.authorities.activate_x509(id).await.map_err(activate_error)?;
-        self.done(call, "X.509 authority activated successfully", id).await;
+        self.changed().await;
         Ok(ActivateX509AuthorityResponse { activated_authority: Some(shown(&slot)) })
     }
 
@@ -191,6 +196,14 @@ impl LocalAuthorityApi {
     }
 }
 
+/// A failure is logged with the authority that it is about.
+fn about<T>(id: &str, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
+    match id {
+        "" => outcome,
+        id => outcome.map_err(|error| error.about("local_authority_id", id)),
+    }
+}
+
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
@@ -206,32 +219,31 @@ impl LocalAuthority for LocalAuthorityApi {
         &self,
         request: Request<PrepareJwtAuthorityRequest>,
     ) -> Answer<PrepareJwtAuthorityResponse> {
-        let call = Call::of(&request)?;
-        call.conclude(self.prepare_jwt(&call).await)
+        Call::of(&request)?.conclude(self.prepare_jwt().await)
     }
 
     async fn activate_jwt_authority(
         &self,
         request: Request<ActivateJwtAuthorityRequest>,
     ) -> Answer<ActivateJwtAuthorityResponse> {
-        let call = Call::of(&request)?;
-        call.conclude(self.activate_jwt(&call, &request.get_ref().authority_id).await)
+        let (call, id) = (Call::of(&request)?, &request.get_ref().authority_id);
+        call.conclude(about(id, self.activate_jwt(&call, id).await))
     }
 
     async fn taint_jwt_authority(
         &self,
         request: Request<TaintJwtAuthorityRequest>,
     ) -> Answer<TaintJwtAuthorityResponse> {
-        let call = Call::of(&request)?;
-        call.conclude(self.taint_jwt(&call, &request.get_ref().authority_id).await)
+        let (call, id) = (Call::of(&request)?, &request.get_ref().authority_id);
+        call.conclude(about(id, self.taint_jwt(&call, id).await))
     }
 
     async fn revoke_jwt_authority(
         &self,
         request: Request<RevokeJwtAuthorityRequest>,
     ) -> Answer<RevokeJwtAuthorityResponse> {
-        let call = Call::of(&request)?;
-        call.conclude(self.revoke_jwt(&call, &request.get_ref().authority_id).await)
+        let (call, id) = (Call::of(&request)?, &request.get_ref().authority_id);
+        call.conclude(about(id, self.revoke_jwt(&call, id).await))
     }
 
     async fn get_x509_authority_state(
@@ -245,24 +257,23 @@ impl LocalAuthority for LocalAuthorityApi {
         &self,
         request: Request<PrepareX509AuthorityRequest>,
     ) -> Answer<PrepareX509AuthorityResponse> {
-        let call = Call::of(&request)?;
-        call.conclude(self.prepare_x509(&call).await)
+        Call::of(&request)?.conclude(self.prepare_x509().await)
     }
 
     async fn activate_x509_authority(
         &self,
         request: Request<ActivateX509AuthorityRequest>,
     ) -> Answer<ActivateX509AuthorityResponse> {
-        let call = Call::of(&request)?;
-        call.conclude(self.activate_x509(&call, &request.get_ref().authority_id).await)
+        let (call, id) = (Call::of(&request)?, &request.get_ref().authority_id);
+        call.conclude(about(id, self.activate_x509(&call, id).await))
     }
 
     async fn taint_x509_authority(
         &self,
         request: Request<TaintX509AuthorityRequest>,
     ) -> Answer<TaintX509AuthorityResponse> {
-        let call = Call::of(&request)?;
-        call.conclude(self.taint_x509(&call, &request.get_ref().authority_id).await)
+        let (call, id) = (Call::of(&request)?, &request.get_ref().authority_id);
+        call.conclude(about(id, self.taint_x509(&call, id).await))
     }
 
     async fn taint_x509_upstream_authority(
@@ -271,15 +282,15 @@ impl LocalAuthority for LocalAuthorityApi {
     ) -> Answer<TaintX509UpstreamAuthorityResponse> {
         let call = Call::of(&request)?;
         call.note(|| AuditFields::new().text("subject_key_id", request.get_ref().subject_key_id.as_str()));
-        call.conclude(Err(no_upstream()))
+        call.conclude(Err(no_upstream(&request.get_ref().subject_key_id)))
     }
 
     async fn revoke_x509_authority(
         &self,
         request: Request<RevokeX509AuthorityRequest>,
     ) -> Answer<RevokeX509AuthorityResponse> {
-        let call = Call::of(&request)?;
-        call.conclude(self.revoke_x509(&call, &request.get_ref().authority_id).await)
+        let (call, id) = (Call::of(&request)?, &request.get_ref().authority_id);
+        call.conclude(about(id, self.revoke_x509(&call, id).await))
     }
 
     async fn revoke_x509_upstream_authority(
@@ -288,7 +299,7 @@ impl LocalAuthority for LocalAuthorityApi {
     ) -> Answer<RevokeX509UpstreamAuthorityResponse> {
         let call = Call::of(&request)?;
         call.note(|| AuditFields::new().text("subject_key_id", request.get_ref().subject_key_id.as_str()));
-        call.conclude(Err(no_upstream()))
+        call.conclude(Err(no_upstream(&request.get_ref().subject_key_id)))
     }
 
     async fn get_wit_authority_state(
