@@ -76,12 +76,13 @@ impl Logger for LoggerApi {
             AuditFields::new().with("new_log_level", name)
         });
         let outcome = from_wire(wanted).map(|level| {
-            self.0.log.set_level(level);
+            // Before the change, which may silence it.
             call.log(
                 LogLevel::Info,
                 "SetLogLevel Called",
                 AuditFields::new().with("new_log_level", level.as_str()),
             );
+            self.0.log.set_level(level);
             self.levels()
         });
         call.conclude(outcome)
@@ -92,8 +93,13 @@ impl Logger for LoggerApi {
         request: Request<ResetLogLevelRequest>,
     ) -> Result<Response<types::Logger>, Status> {
         let call = Call::of(&request)?;
+        let launch_level = self.0.log.launch_level().as_str();
+        call.log(
+            LogLevel::Info,
+            "ResetLogLevel Called",
+            AuditFields::new().with("launch_log_level", launch_level),
+        );
         self.0.log.reset_level();
-        call.log(LogLevel::Info, "ResetLogLevel Called", AuditFields::new());
         call.conclude(Ok(self.levels()))
     }
 }
