@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spire_crypto::x509::{leaf_spiffe_id, verify_chain};
+use spire_crypto::x509::{Certificate, leaf_spiffe_id, verify_chain};
 use spire_datastore::{ListAgents, ListEntries};
 use spire_proto::convert::id::spiffe_id_to_wire;
 use spire_proto::server::debug::v1::debug_server::Debug as DebugService;
@@ -63,6 +63,11 @@ impl DebugApi {
     fn chain(&self) -> Result<Vec<get_info_response::Cert>, ApiError> {
         let bundle =
             self.core.bundles.own().ok_or_else(|| ApiError::not_found("trust domain bundle not found"))?;
+        for authority in &bundle.bundle.x509_authorities {
+            // One certificate each, although more can be stored (SA-031).
+            Certificate::parse(&authority.der)
+                .map_err(|error| ApiError::internal("failed to parse bundle", error))?;
+        }
         let chain = self.core.server_svid.chain().unwrap_or_default();
         let path = verify_chain(&chain, &bundle.roots, self.core.clock.now())
             .map_err(|error| ApiError::internal("failed verification against bundle", error))?;

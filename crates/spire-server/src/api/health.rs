@@ -26,12 +26,14 @@ impl HealthApi {
             return Err(ApiError::invalid("per-service health is not supported"));
         }
         let found = self.0.datastore.fetch_bundle(&self.0.settings.trust_domain).await;
-        let reason = match found {
+        let fields = match found {
             Ok(Some(_)) => return Ok(HealthCheckResponse { status: ServingStatus::Serving.into() }),
-            Ok(None) => "bundle is missing",
-            Err(_) => "unable to fetch bundle",
+            Ok(None) => AuditFields::new().with("reason", "bundle is missing"),
+            Err(error) => {
+                AuditFields::new().with("error", error.to_string()).with("reason", "unable to fetch bundle")
+            }
         };
-        call.log(LogLevel::Warn, "Health check failed", AuditFields::new().with("reason", reason));
+        call.log(LogLevel::Warn, "Health check failed", fields);
         Ok(HealthCheckResponse { status: ServingStatus::NotServing.into() })
     }
 }
@@ -52,7 +54,8 @@ impl Health for HealthApi {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let call = Call::of(&request)?;
-        call.conclude(Err(ApiError::new(Code::Unimplemented, "method Watch not implemented")))
+        let text = "method Watch not implemented";
+        Call::of(&request)?.audit(Some((Code::Unimplemented, text.to_owned())));
+        Err(Status::unimplemented(text))
     }
 }
