@@ -63,10 +63,8 @@ impl Access {
         match self.authorize(row, caller).await {
             Ok(caller) => Ok(call(caller)),
             Err(refusal) => {
-                let (caller, error) = *refusal;
-                let fields = AuditFields::new().text("error", error.cause.clone().unwrap_or_default());
-                call(caller).log(LogLevel::Error, "Failed to authenticate caller", fields);
-                Err(ApiError { cause: None, ..error })
+                let (caller, denial) = *refusal;
+                Err(denial.logged(&call(caller)))
             }
         }
     }
@@ -77,7 +75,7 @@ impl Access {
         &self,
         row: &'static Row,
         mut caller: Caller,
-    ) -> Result<Caller, Box<(Caller, ApiError)>> {
+    ) -> Result<Caller, Box<(Caller, Denial)>> {
         if row.allow.anyone {
             return Ok(caller);
         }
@@ -85,7 +83,7 @@ impl Access {
             caller.authority = Authority::Local;
             return Ok(caller);
         }
-        let mut denial = denied(row, None);
+        let mut denial = Denial::Unauthorized(row, None);
         if let Some(id) = caller.id.clone() {
             if row.allow.admin && self.admin_ids.contains(&id) {
                 caller.authority = Authority::AdminByConfig;
@@ -94,7 +92,7 @@ impl Access {
             if row.allow.admin || row.allow.downstream {
                 let entries = match self.entries_of(&id).await {
                     Ok(entries) => entries,
-                    Err(error) => return Err(Box::new((caller, error))),
+                    Err(error) => return Err(Box::new((caller, Denial::Failed(error)))),
                 };
                 if row.allow.admin && entries.iter().any(|entry| entry.admin) {
                     caller.authority = Authority::AdminByEntry;
@@ -115,7 +113,7 @@ impl Access {
                     caller.authority = Authority::Agent;
                     return Ok(caller);
                 }
-                Err(error) => denial = error,
+                Err(reason) => denial = reason,
             }
         }
         Err(Box::new((caller, denial)))
@@ -131,38 +129,59 @@ impl Access {
     }
 
     /// SA-171 to SA-174
-    async fn check_agent(&self, row: &Row, caller: &Caller) -> Result<(), ApiError> {
-        let (Some(id), Some(leaf)) = (&caller.id, &caller.leaf) else { return Err(denied(row, None)) };
-        if leaf.not_after_unix() < self.clock.unix() {
-            return Err(denied(row, Some((Reason::AgentExpired, "agent SVID is expired"))));
+    async fn check_agent(&self, row: &'static Row, caller: &Caller) -> Result<(), Denial> {
+        let denied = |reason| Denial::Unauthorized(row, reason);
+        let (Some(id), Some(leaf)) = (&caller.id, &caller.leaf) else { return Err(denied(None)) };
+        if leaf.not_after() < self.clock.now() {
+            return Err(denied(Some(Reason::AgentExpired)));
         }
-        match self.agents.check(id, leaf.serial_decimal()).await? {
-            Ok(()) => Ok(()),
-            Err(reason) => Err(denied(row, Some((reason, text_of(reason))))),
-        }
+        let checked = self.agents.check(id, leaf.serial_decimal()).await.map_err(Denial::Failed)?;
+        checked.map_err(|reason| denied(Some(reason)))
+    }
+}
+
+/// Why a call is not let through.
+#[derive(Debug)]
+enum Denial {
+    /// The caller may not call that; of an agent we know why (SA-168, SA-169).
+    Unauthorized(&'static Row, Option<Reason>),
+    /// It could not be found out (SA-170).
+    Failed(ApiError),
+}
+
+impl Denial {
+    /// Leaves the lines and makes the answer.
+    fn logged(self, call: &Call) -> ApiError {
+        let (error, line) = match self {
+            Self::Unauthorized(row, reason) => {
+                let text = format!("authorization denied for method {}", row.method);
+                let mut error = ApiError::new(Code::PermissionDenied, text);
+                if let Some(reason) = reason {
+                    error.details = permission_denied_details(&error.message, reason);
+                    call.log(LogLevel::Error, text_of(reason), AuditFields::new());
+                }
+                (error, "Failed to authenticate caller")
+            }
+            Self::Failed(error) => {
+                call.log_error(&error);
+                (error, "Authorization failure from OPA auth")
+            }
+        };
+        let status = spire_net::rpc_error_text(&error.to_status());
+        call.log(LogLevel::Error, line, AuditFields::new().with("error", status));
+        error
     }
 }
 
 fn text_of(reason: Reason) -> &'static str {
     match reason {
-        Reason::AgentExpired => "agent SVID is expired",
-        Reason::AgentNotAttested => "agent is not attested",
-        Reason::AgentNotActive => "agent SVID is not active",
-        Reason::AgentBanned => "agent is banned",
-        Reason::AgentMustReattest => "agent must reattest",
-        Reason::Unknown => "unknown",
+        Reason::AgentExpired => "Agent SVID is expired",
+        Reason::AgentNotAttested => "Agent is not attested",
+        Reason::AgentNotActive => "Agent SVID is not active",
+        Reason::AgentBanned => "Agent is banned",
+        Reason::AgentMustReattest => "Agent must reattest",
+        Reason::Unknown => "Agent is not authorized",
     }
-}
-
-/// SA-168, SA-169
-fn denied(row: &Row, reason: Option<(Reason, &str)>) -> ApiError {
-    let message = format!("authorization denied for method {}", row.method);
-    let mut error = ApiError::new(Code::PermissionDenied, message);
-    if let Some((reason, text)) = reason {
-        error.details = permission_denied_details(&error.message, reason);
-        error.cause = Some(text.to_owned());
-    }
-    error
 }
 
 fn caller_of(request: &Request<Body>) -> Caller {
@@ -276,5 +295,39 @@ impl Caller {
     /// Where a limit is charged.
     pub fn ip(&self) -> Option<IpAddr> {
         self.address.map(|address| address.ip())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(denial: Denial) -> ApiError {
+        let caller = Caller {
+            address: None,
+            local_peer: None,
+            id: None,
+            leaf: None,
+            authority: Authority::Nobody,
+            downstream_entry: None,
+        };
+        let clock = spire_runtime::ManualClock::at_unix(0).shared();
+        let limits = Arc::new(RateLimits::new(clock, false, false));
+        denial.logged(&Call::new(caller, row(), limits, None, false, AuditFields::new()))
+    }
+
+    fn row() -> &'static Row {
+        Row::find("/spire.api.server.agent.v1.Agent/PostStatus").unwrap()
+    }
+
+    #[test]
+    fn callers_learn_why_they_were_not_judged_but_only_by_detail_why_they_are_refused() {
+        // SA-168 to SA-170
+        let banned = answer(Denial::Unauthorized(row(), Some(Reason::AgentBanned)));
+        let text = "authorization denied for method /spire.api.server.agent.v1.Agent/PostStatus";
+        assert_eq!((banned.code, banned.text().as_str()), (Code::PermissionDenied, text));
+        assert!(!banned.details.is_empty());
+        let failed = answer(Denial::Failed(ApiError::internal("failed to fetch caller entries", "no disk")));
+        assert_eq!(failed.text(), "failed to fetch caller entries: no disk");
     }
 }
