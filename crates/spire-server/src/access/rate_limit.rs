@@ -71,9 +71,25 @@ impl RateLimits {
             ApiError::new(Code::ResourceExhausted, text)
         })?;
         if !wait.is_zero() {
+            let mut reserved = Reserved { buckets, address, count };
             self.clock.sleep(wait).await;
+            reserved.count = 0;
         }
         Ok(())
+    }
+}
+
+/// Tokens of a caller who waits; one who leaves gives them back, or others of
+/// its address would wait for nobody.
+struct Reserved<'a> {
+    buckets: &'a Buckets,
+    address: IpAddr,
+    count: usize,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.buckets.give_back(self.address, self.count);
     }
 }
 
@@ -126,6 +142,14 @@ impl Buckets {
         state.current.insert(address, bucket);
         Some(wait)
     }
+
+    fn give_back(&self, address: IpAddr, count: usize) {
+        let mut state = self.state.lock();
+        let Generations { current, previous, .. } = &mut *state;
+        if let Some(bucket) = current.get_mut(&address).or_else(|| previous.get_mut(&address)) {
+            bucket.tokens = (bucket.tokens + count as f64).min(f64::from(self.rate));
+        }
+    }
 }
 
 impl Generations {
@@ -160,6 +184,20 @@ mod tests {
         assert_eq!(buckets.reserve(ADDRESS, 1, at(0), Some(at(1))), None);
         assert_eq!(buckets.reserve([10, 0, 0, 1].into(), 1, at(0), None), Some(Duration::ZERO));
         assert_eq!(buckets.reserve(ADDRESS, 1, at(10), None), Some(Duration::ZERO));
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_leaves_gives_its_tokens_back() {
+        // SA-191
+        let clock = spire_runtime::ManualClock::at_unix(0).shared();
+        let limits = RateLimits::new(clock, true, true);
+        let take = || limits.take(Limit::Attestation, Some(ADDRESS), 1, None);
+        assert!(take().await.is_ok());
+        for _ in 0..5 {
+            assert!(futures::poll!(Box::pin(take())).is_pending());
+        }
+        let buckets = limits.buckets(Limit::Attestation).unwrap();
+        assert_eq!(buckets.reserve(ADDRESS, 1, Duration::ZERO, None), Some(Duration::from_secs(1)));
     }
 
     #[tokio::test]
