@@ -153,6 +153,23 @@ impl PublicKey {
         hex::encode(self.subject_key_id())
     }
 
+    /// Whether it is of a known kind, and a point of its curve: whoever
+    /// gets it in a bundle must be able to read it.
+    pub fn check(&self) -> Result<(), KeyError> {
+        let algorithm: &'static dyn signature::VerificationAlgorithm = match self.algorithm {
+            KeyAlgorithm::Rsa { .. } => return Ok(()),
+            KeyAlgorithm::EcP256 => &signature::ECDSA_P256_SHA256_ASN1,
+            KeyAlgorithm::EcP384 => &signature::ECDSA_P384_SHA384_ASN1,
+            KeyAlgorithm::EcP521 => &signature::ECDSA_P521_SHA512_ASN1,
+            KeyAlgorithm::Ed25519 => &signature::ED25519,
+            KeyAlgorithm::Other => {
+                return Err(KeyError::MalformedPublic("unknown public key algorithm".to_owned()));
+            }
+        };
+        let parsed = signature::ParsedPublicKey::new(algorithm, self.key_bits());
+        parsed.map(drop).map_err(|_| KeyError::MalformedPublic("not a point of the curve".to_owned()))
+    }
+
     pub fn verify(&self, scheme: SignatureScheme, message: &[u8], signature: &[u8]) -> Result<(), KeyError> {
         use SignatureScheme as S;
         let algorithm: &'static dyn signature::VerificationAlgorithm = match (self.algorithm, scheme) {
@@ -436,6 +453,20 @@ mod tests {
     fn type_names_are_read_in_any_case() {
         assert_eq!("EC-P256".parse::<KeyType>().unwrap(), KeyType::EcP256);
         assert!("ec-p521".parse::<KeyType>().is_err());
+    }
+
+    #[test]
+    fn a_key_that_nobody_could_use_fails_its_check() {
+        // SA-032
+        for kind in [KeyType::Rsa2048, KeyType::EcP256, KeyType::EcP384] {
+            PrivateKey::generate(kind).unwrap().public_key().check().unwrap();
+        }
+        let mut pkix = PrivateKey::generate(KeyType::EcP256).unwrap().public_key().pkix().to_vec();
+        let last = pkix.len() - 1;
+        pkix[last] ^= 1;
+        assert!(PublicKey::from_pkix(&pkix).unwrap().check().is_err(), "off the curve");
+        let unknown = hex::decode("300e300906072a030405060708030100").unwrap();
+        assert!(PublicKey::from_pkix(&unknown).unwrap().check().is_err(), "of an unknown kind");
     }
 
     #[test]

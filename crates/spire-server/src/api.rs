@@ -30,7 +30,10 @@ const KEY_CHECKS: KeyChecks<'static> = KeyChecks {
     x509: &|der| {
         spire_crypto::x509::Certificate::parse_many(der).map(drop).map_err(|error| error.to_string())
     },
-    pkix: &|der| spire_crypto::PublicKey::from_pkix(der).map(drop).map_err(|error| error.to_string()),
+    pkix: &|der| {
+        let checked = spire_crypto::PublicKey::from_pkix(der).and_then(|key| key.check());
+        checked.map_err(|error| error.to_string())
+    },
 };
 
 /// SA-019
