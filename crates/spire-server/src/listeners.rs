@@ -126,7 +126,7 @@ async fn finish(
             served?;
             tracing::info!(subsystem_name = "endpoints", address, network, "Graceful stop successful");
         }
-        () = patience => tracing::warn!(
+        () = patience => tracing::info!(
             subsystem_name = "endpoints",
             address,
             network,
