@@ -257,4 +257,31 @@ mod tests {
         assert!(root.is_ca() && root.authority_key_id().is_none() && root.extended_key_usage().is_none());
         assert_eq!(root.key_usage(), Some(KeyUsage(0b110_0000)));
     }
+
+    #[test]
+    fn a_root_that_nobody_can_use_does_not_take_the_others_with_it() {
+        // CA-523, SA-208
+        let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        let issuer = Issuer { name: template(Usage::Ca).subject, key_id: None };
+        let good = sign(&template(Usage::Ca), &key, &issuer, &key);
+        let odd = CertificateTemplate {
+            extra_extensions: vec![ExtraExtension {
+                oid: "1.2.3.4".into(),
+                critical: true,
+                value: vec![5, 0],
+            }],
+            ..template(Usage::Ca)
+        };
+        let odd = sign(&odd, &PrivateKey::generate(KeyType::EcP256).unwrap(), &issuer, &key);
+        let mut bundle = spire_types::Bundle::empty("td".parse().unwrap());
+        for der in [odd.der(), good.der()] {
+            bundle.x509_authorities.push(spire_types::X509Authority { der: (**der).into(), tainted: false });
+        }
+        let roots = crate::x509::Roots::of_bundle(&bundle).unwrap();
+        assert_eq!(roots.certificates().count(), 2);
+        let leaf = sign(&template(Usage::Svid), &key, &issuer, &key);
+        let at = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
+        let path = crate::x509::verify_chain(&[leaf], &roots, at).unwrap();
+        assert_eq!(path.last(), Some(&good));
+    }
 }

@@ -29,7 +29,14 @@ pub enum VerifyError {
 /// The roots of one trust domain, ready for verification.
 #[derive(Debug, Clone)]
 pub struct Roots {
-    anchors: Arc<[(Certificate, TrustAnchor<'static>)]>,
+    /// A certificate without an anchor is part of the bundle, but nothing is verified with it.
+    anchors: Arc<[(Certificate, Option<TrustAnchor<'static>>)]>,
+}
+
+fn anchor_of(certificate: &Certificate) -> Result<TrustAnchor<'static>, X509Error> {
+    let der = CertificateDer::from(certificate.der().to_vec());
+    let anchor = anchor_from_trusted_cert(&der).map_err(|error| X509Error::Malformed(error.to_string()))?;
+    Ok(anchor.to_owned())
 }
 
 impl Roots {
@@ -38,23 +45,25 @@ impl Roots {
         let anchors = certificates
             .into_iter()
             .map(|certificate| {
-                let der = CertificateDer::from(certificate.der().to_vec());
-                let anchor = anchor_from_trusted_cert(&der)
-                    .map_err(|error| X509Error::Malformed(error.to_string()))?
-                    .to_owned();
-                Ok((certificate, anchor))
+                let anchor = anchor_of(&certificate)?;
+                Ok((certificate, Some(anchor)))
             })
             .collect::<Result<_, X509Error>>()?;
         Ok(Self { anchors })
     }
 
-    /// The roots of a bundle; each authority may hold several certificates.
+    /// The roots of a bundle; each authority may hold several certificates. One that cannot be an anchor, for an
+    /// unknown critical extension say, does not take the others with it (CA-523).
     pub fn of_bundle(bundle: &spire_types::Bundle) -> Result<Self, X509Error> {
         let mut certificates = Vec::with_capacity(bundle.x509_authorities.len());
         for authority in &bundle.x509_authorities {
             certificates.extend(Certificate::parse_many(&authority.der)?);
         }
-        Self::new(certificates)
+        let with_anchor = |certificate| {
+            let anchor = anchor_of(&certificate).ok();
+            (certificate, anchor)
+        };
+        Ok(Self { anchors: certificates.into_iter().map(with_anchor).collect() })
     }
 
     pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
@@ -95,7 +104,7 @@ pub fn verify_chain(
         .anchors
         .iter()
         .filter(|(root, _)| check_time(root, at).is_ok())
-        .map(|(_, anchor)| anchor.clone())
+        .filter_map(|(_, anchor)| anchor.clone())
         .collect();
     let leaf_der = CertificateDer::from(&leaf.der()[..]);
     let between: Vec<CertificateDer<'_>> =
@@ -111,7 +120,8 @@ pub fn verify_chain(
         found.extend(intermediates.iter().find(|c| c.der()[..] == *der).cloned());
     }
     let anchor = path.anchor();
-    found.extend(roots.anchors.iter().find(|(_, a)| a == anchor).map(|(root, _)| root.clone()));
+    found
+        .extend(roots.anchors.iter().find(|(_, a)| a.as_ref() == Some(anchor)).map(|(root, _)| root.clone()));
     Ok(found)
 }
 
