@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use spire_crypto::x509::Roots;
 use spire_datastore::{Datastore, DatastoreError};
 use spire_net::tls::BundleSource;
@@ -17,6 +18,8 @@ use spire_types::{Bundle, TrustDomain};
 
 /// How old a look may be.
 const STALE_AFTER: Duration = Duration::from_secs(1);
+/// How often an absent bundle is worth a line (SA-209).
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// One bundle and its roots, parsed once.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub struct BundleCache {
     snapshot: ArcSwap<Snapshot>,
     /// Somebody looked since the last refresh.
     looked_at: AtomicBool,
+    /// Administrators came from there, but there is no bundle.
+    missing: Mutex<BTreeSet<TrustDomain>>,
 }
 
 impl BundleCache {
@@ -47,7 +52,8 @@ impl BundleCache {
         let mut watched: BTreeSet<TrustDomain> = others.into_iter().collect();
         watched.insert(own.clone());
         let snapshot = ArcSwap::from_pointee(Snapshot::new());
-        Self { datastore, own, watched, snapshot, looked_at: AtomicBool::new(false) }
+        let (looked_at, missing) = (AtomicBool::new(false), Mutex::default());
+        Self { datastore, own, watched, snapshot, looked_at, missing }
     }
 
     /// The own bundle; absent until there is an authority.
@@ -87,7 +93,9 @@ impl BundleCache {
     /// Refreshes once a second while anybody looks, until `shutdown`. Nobody
     /// looking costs nothing.
     pub async fn follow(self: Arc<Self>, clock: SharedClock, shutdown: Shutdown) {
+        let mut warned = HashMap::new();
         while shutdown.unless_cancelled(clock.sleep(STALE_AFTER)).await.is_some() {
+            self.warn_of_missing(&mut warned, clock.monotonic());
             if !self.looked_at.swap(false, Ordering::Relaxed) {
                 continue;
             }
@@ -98,9 +106,60 @@ impl BundleCache {
     }
 }
 
+impl BundleCache {
+    fn warn_of_missing(&self, warned: &mut HashMap<TrustDomain, Duration>, now: Duration) {
+        for trust_domain in std::mem::take(&mut *self.missing.lock()) {
+            if warned.get(&trust_domain).is_some_and(|last| now.saturating_sub(*last) < WARN_EVERY) {
+                continue;
+            }
+            tracing::warn!(
+                subsystem_name = "endpoints",
+                trust_domain = trust_domain.as_str(),
+                "No bundle found for foreign admin trust domain; admins from this trust domain will not be able to \
+                 connect. Make sure this trust domain is correctly federated."
+            );
+            warned.insert(trust_domain, now);
+        }
+    }
+}
+
 impl BundleSource for BundleCache {
     fn roots(&self, trust_domain: &TrustDomain) -> Option<Roots> {
         self.looked_at.store(true, Ordering::Relaxed);
-        self.snapshot.load().get(trust_domain).map(|parsed| parsed.roots.clone())
+        let roots = self.snapshot.load().get(trust_domain).map(|parsed| parsed.roots.clone());
+        if roots.is_none() && *trust_domain != self.own && self.watched.contains(trust_domain) {
+            self.missing.lock().insert(trust_domain.clone());
+        }
+        roots
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spire_datastore::DatastoreSettings;
+    use spire_runtime::{ManualClock, logging};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_absent_bundle_of_administrators_is_warned_of_once_a_minute() {
+        // SA-209
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        let settings = DatastoreSettings::sqlite(path.to_str().unwrap());
+        let store = Datastore::open(settings, ManualClock::at_unix(0).shared()).await.unwrap();
+        let names = ["td.test", "admins.test"].map(|name| name.parse::<TrustDomain>().unwrap());
+        let [own, foreign] = names;
+        let cache = BundleCache::new(store, own.clone(), [foreign.clone()]);
+        let (log, mut warned) = (logging::capture(), HashMap::new());
+        for seconds in [0, 59, 60] {
+            for trust_domain in [&own, &foreign, &"other.test".parse().unwrap()] {
+                assert!(cache.roots(trust_domain).is_none());
+            }
+            cache.warn_of_missing(&mut warned, Duration::from_secs(seconds));
+        }
+        let lines = log.lines();
+        assert_eq!(lines.len(), 2);
+        assert!(lines.iter().all(|line| line.field("trust_domain") == "admins.test"));
     }
 }
