@@ -281,8 +281,13 @@ async fn serve(server: Started, shutdown: Shutdown) -> Result<(), ServerError> {
     spawn_periodic(&supervisor, &core);
     spawn_followers(&supervisor, &core);
     tracing::debug!(subsystem_name = "endpoints", "Initializing API endpoints");
-    if core.settings.trusted_proxies.is_some() {
-        tracing::info!(subsystem_name = "endpoints", "PROXY protocol enabled on TCP listener");
+    if let Some(trusted) = &core.settings.trusted_proxies {
+        let cidrs = LogValue::list(trusted.names());
+        tracing::info!(
+            subsystem_name = "endpoints",
+            trusted_cidrs = cidrs.as_value(),
+            "PROXY protocol enabled on TCP listener"
+        );
     }
     core.settings.tls_policy.log();
     {

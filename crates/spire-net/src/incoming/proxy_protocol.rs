@@ -50,6 +50,11 @@ impl TrustedNetworks {
         self.0.is_empty()
     }
 
+    /// In CIDR form.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|network| format!("{}/{}", network.address, network.prefix))
+    }
+
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(address))
@@ -202,6 +207,7 @@ mod tests {
     #[test]
     fn networks_hold_their_addresses() {
         let trusted = TrustedNetworks::parse(["10.1.0.0/16", "fd00::/8", "192.0.2.7/32"]).unwrap();
+        assert!(trusted.names().eq(["10.1.0.0/16", "fd00::/8", "192.0.2.7/32"]));
         for (address, inside) in [
             ("10.1.255.1", true),
             ("10.2.0.1", false),
