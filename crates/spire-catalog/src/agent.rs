@@ -4,7 +4,7 @@ use spire_plugin::{BuiltIn, KeyManager, PluginContext};
 
 use crate::error::CatalogError;
 use crate::live::Live;
-use crate::loader::{Count, Loader, log_disabled, log_unloaded, refuse_external_join_token, unsupported};
+use crate::loader::{Count, Loaded, Loader, log_disabled, refuse_external_join_token, unsupported};
 use crate::reconfigure::Reconfigurer;
 
 /// What is linked into an agent.
@@ -23,7 +23,11 @@ pub struct AgentPlugins {
     /// In the order of the configuration.
     pub workload_attestors: Vec<Live<dyn WorkloadAttestor>>,
     pub reconfigurer: Reconfigurer,
+    loaded: Loaded,
 }
+
+/// What of the plugins an agent calls.
+type Parts = (Live<dyn KeyManager>, Live<dyn NodeAttestor>, Vec<Live<dyn WorkloadAttestor>>);
 
 /// AG-085
 const COUNTS: &[(&str, Count)] = &[
@@ -44,8 +48,19 @@ impl AgentPlugins {
         context: &PluginContext,
     ) -> Result<Self, CatalogError> {
         refuse_external_join_token(configs)?;
-        let reconfigurer = Reconfigurer::default();
-        let loader = Loader { context, reconfigurer: &reconfigurer };
+        let mut loader = Loader::new(context);
+        let parts = Self::load_all(configs, built_ins, &mut loader);
+        let (key_manager, node_attestor, workload_attestors) =
+            parts.inspect_err(|_| loader.loaded.unload())?;
+        let Loader { reconfigurer, loaded, .. } = loader;
+        Ok(Self { key_manager, node_attestor, workload_attestors, reconfigurer, loaded })
+    }
+
+    fn load_all(
+        configs: &[PluginConfig],
+        built_ins: AgentBuiltIns,
+        loader: &mut Loader<'_>,
+    ) -> Result<Parts, CatalogError> {
         let (mut key_managers, mut node_attestors, mut workload_attestors) =
             (Vec::new(), Vec::new(), Vec::new());
         for config in configs {
@@ -74,19 +89,13 @@ impl AgentPlugins {
             }
         }
         match (key_managers.pop(), node_attestors.pop()) {
-            (Some(key_manager), Some(node_attestor)) => {
-                Ok(Self { key_manager, node_attestor, workload_attestors, reconfigurer })
-            }
+            (Some(key_manager), Some(node_attestor)) => Ok((key_manager, node_attestor, workload_attestors)),
             _ => Err(CatalogError::Load { name: "KeyManager".to_owned(), reason: "none".to_owned() }),
         }
     }
 
     /// Says that the plugins are gone.
     pub fn log_closed(&self) {
-        for attestor in self.workload_attestors.iter().rev() {
-            log_unloaded("WorkloadAttestor", attestor.name());
-        }
-        log_unloaded("NodeAttestor", self.node_attestor.name());
-        log_unloaded("KeyManager", self.key_manager.name());
+        self.loaded.close();
     }
 }

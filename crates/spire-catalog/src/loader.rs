@@ -2,6 +2,7 @@
 
 use spire_config::{PluginConfig, PluginData};
 use spire_plugin::{BuiltIn, PluginContext};
+use spire_runtime::logging::{LogLevel, emit};
 
 use crate::data;
 use crate::error::CatalogError;
@@ -35,7 +36,39 @@ impl Count {
 
 pub(crate) struct Loader<'a> {
     pub context: &'a PluginContext,
-    pub reconfigurer: &'a Reconfigurer,
+    pub reconfigurer: Reconfigurer,
+    pub loaded: Loaded,
+}
+
+/// Type and name of what was loaded, in this order.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded(Vec<(&'static str, String)>);
+
+impl Loaded {
+    /// Says that the plugins are gone, the last one first; what they held goes with the values.
+    pub(crate) fn unload(&self) {
+        for (kind, name) in self.0.iter().rev() {
+            for (level, message) in [
+                (LogLevel::Debug, "Unloading plugin"),
+                (LogLevel::Debug, "Plugin deinitialized"),
+                (LogLevel::Info, "Plugin unloaded"),
+            ] {
+                let fields = [
+                    ("external", false.into()),
+                    ("plugin_name", name.as_str().into()),
+                    ("plugin_type", (*kind).into()),
+                    ("subsystem_name", "catalog".into()),
+                ];
+                emit(level, message, &fields);
+            }
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        tracing::debug!(subsystem_name = "catalog", "Closing catalog");
+        self.unload();
+        tracing::info!(subsystem_name = "catalog", "Catalog closed");
+    }
 }
 
 /// `join_token` is part of the programs themselves (SC-141, AG-087).
@@ -70,16 +103,6 @@ pub(crate) fn log_disabled(config: &PluginConfig) {
     );
 }
 
-pub(crate) fn log_unloaded(kind: &str, name: &str) {
-    tracing::info!(
-        external = false,
-        plugin_name = name,
-        plugin_type = kind,
-        subsystem_name = "catalog",
-        "Plugin unloaded"
-    );
-}
-
 /// What is wrong with a plugin that is a program; a checksum can be judged without running it (SC-137).
 fn external(checksum: &str) -> String {
     match (
@@ -107,16 +130,23 @@ pub(crate) fn find<T: ?Sized>(
     found.copied().ok_or_else(|| load(missing(&config.kind, &config.name)))
 }
 
-impl Loader<'_> {
+impl<'a> Loader<'a> {
+    pub(crate) fn new(context: &'a PluginContext) -> Self {
+        Self { context, reconfigurer: Reconfigurer::default(), loaded: Loaded::default() }
+    }
+
     /// Finds, builds and logs one plugin.
     pub(crate) fn load<T: ?Sized + Send + Sync + 'static>(
-        &self,
+        &mut self,
         kind: &'static str,
         config: &PluginConfig,
         built_ins: &[BuiltIn<T>],
     ) -> Result<Live<T>, CatalogError> {
         let name = &config.name;
-        let loaded = find(config, built_ins).and_then(|built_in| self.build(kind, config, built_in));
+        let loaded = find(config, built_ins).and_then(|built_in| {
+            self.loaded.0.push((kind, name.clone()));
+            self.build(kind, config, built_in)
+        });
         match &loaded {
             Ok(_) => tracing::info!(
                 external = false,
@@ -216,4 +246,25 @@ pub(crate) fn notes<T: ?Sized>(
             vec![text.strip_prefix("rpc error: code = InvalidArgument desc = ").unwrap_or(&text).to_owned()]
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_are_unloaded_in_reverse_order() {
+        // AG-202, SC-511: the lines tell an operator how far the start or the stop came.
+        let log = spire_runtime::logging::capture();
+        let loaded =
+            Loaded(vec![("KeyManager", "disk".to_owned()), ("NodeAttestor", "join_token".to_owned())]);
+        loaded.close();
+        let lines: Vec<String> = log
+            .lines()
+            .iter()
+            .filter(|line| line.level == LogLevel::Info)
+            .map(|line| format!("{} {}", line.message, line.field("plugin_name")))
+            .collect();
+        assert_eq!(lines, ["Plugin unloaded join_token", "Plugin unloaded disk", "Catalog closed "]);
+    }
 }

@@ -8,7 +8,7 @@ use crate::Notes;
 use crate::error::CatalogError;
 use crate::live::Live;
 use crate::loader::{
-    Count, Loader, find, log_disabled, log_unloaded, notes, refuse_external_join_token, unsupported,
+    Count, Loaded, Loader, find, log_disabled, notes, refuse_external_join_token, unsupported,
 };
 use crate::reconfigure::Reconfigurer;
 
@@ -25,7 +25,11 @@ pub struct ServerPlugins {
     pub key_manager: Live<dyn KeyManager>,
     pub node_attestors: BTreeMap<String, Live<dyn NodeAttestor>>,
     pub reconfigurer: Reconfigurer,
+    loaded: Loaded,
 }
+
+/// What of the plugins a server calls.
+type Parts = (Live<dyn KeyManager>, BTreeMap<String, Live<dyn NodeAttestor>>);
 
 /// The types of a server besides the datastore (SC-131, SC-139).
 const COUNTS: &[(&str, Count)] = &[
@@ -49,8 +53,18 @@ impl ServerPlugins {
         context: &PluginContext,
     ) -> Result<Self, CatalogError> {
         refuse_external_join_token(configs)?;
-        let reconfigurer = Reconfigurer::default();
-        let loader = Loader { context, reconfigurer: &reconfigurer };
+        let mut loader = Loader::new(context);
+        let parts = Self::load_all(configs, built_ins, &mut loader);
+        let (key_manager, node_attestors) = parts.inspect_err(|_| loader.loaded.unload())?;
+        let Loader { reconfigurer, loaded, .. } = loader;
+        Ok(Self { key_manager, node_attestors, reconfigurer, loaded })
+    }
+
+    fn load_all(
+        configs: &[PluginConfig],
+        built_ins: ServerBuiltIns,
+        loader: &mut Loader<'_>,
+    ) -> Result<Parts, CatalogError> {
         let mut key_managers = Vec::new();
         let mut node_attestors = BTreeMap::new();
         for config in configs.iter().filter(|config| config.kind != "DataStore") {
@@ -78,18 +92,14 @@ impl ServerPlugins {
         };
         constraint("KeyManager", Count::ExactlyOne, key_managers.len())?;
         match key_managers.pop() {
-            Some(key_manager) => Ok(Self { key_manager, node_attestors, reconfigurer }),
+            Some(key_manager) => Ok((key_manager, node_attestors)),
             None => Err(CatalogError::Load { name: "KeyManager".to_owned(), reason: "none".to_owned() }),
         }
     }
 
     /// Says that the plugins are gone; what they held goes with the values.
     pub fn close(self) {
-        for name in self.node_attestors.keys().rev() {
-            log_unloaded("NodeAttestor", name);
-        }
-        log_unloaded("KeyManager", self.key_manager.name());
-        tracing::info!(subsystem_name = "catalog", "Catalog closed");
+        self.loaded.close();
     }
 
     /// All problems of all plugins, without doing anything (SC-405, SC-406).
