@@ -1,14 +1,17 @@
 //! What the agent keeps on disk: `<data_dir>/agent-data.json`, as SPIRE writes it (AG-242 to AG-246).
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use spire_crypto::go_text::{base64_error, json_error};
 use spire_crypto::pem;
 use spire_crypto::x509::Certificate;
 use spire_runtime::atomic_file;
+use spire_runtime::logging::read_error_text;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::Mutex;
@@ -20,8 +23,8 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 /// The file cannot be read, or not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    #[error("failed to open storage: failed to read data: open {path}: {reason}")]
-    Read { path: String, reason: String },
+    #[error("failed to open storage: failed to read data: {0}")]
+    Read(String),
     /// The text is upstream's, which names no file; the log does.
     #[error("failed to open storage: failed to unmarshal data: {0}")]
     Malformed(String),
@@ -64,20 +67,20 @@ struct Data {
 }
 
 /// The members in the order in which SPIRE writes them.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct OnDisk {
     #[serde(default)]
     svid: Option<Vec<String>>,
     #[serde(default)]
     bundle: Option<Vec<String>>,
     #[serde(default)]
-    reattestable: bool,
+    reattestable: Option<bool>,
     #[serde(default)]
-    bootstrap_use: i64,
+    bootstrap_use: Option<i64>,
     #[serde(default)]
     bootstrap_start_time: Option<String>,
     #[serde(default)]
-    connection_attempts: i64,
+    connection_attempts: Option<i64>,
 }
 
 /// The opened file; every change is on disk before the call returns.
@@ -102,10 +105,7 @@ impl Storage {
                 StorageError::Malformed(reason)
             })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Data::default(),
-            Err(error) => {
-                let reason = spire_runtime::logging::os_error_text(&error);
-                return Err(StorageError::Read { path: shown(), reason });
-            }
+            Err(error) => return Err(StorageError::Read(read_error_text(&path, &error))),
         };
         Ok(Self { path, data: Mutex::new(data) })
     }
@@ -165,24 +165,33 @@ impl Storage {
 
 impl Data {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let disk: OnDisk = serde_json::from_slice(bytes).map_err(|error| json_error(bytes, &error))?;
+        let document: Value = serde_json::from_slice(bytes).map_err(|error| json_error(bytes, &error))?;
+        let disk: Option<OnDisk> = match document {
+            Value::Array(_) => Err(of_members("json: cannot unmarshal array")),
+            document => serde_json::from_value(document).map_err(|e| of_members(json_error(bytes, &e))),
+        }?;
+        let disk = disk.unwrap_or_default();
         let started = match disk.bootstrap_start_time.as_deref() {
             None | Some(NEVER) => None,
             Some(text) => {
                 let time = OffsetDateTime::parse(text, &Rfc3339);
-                Some(time.map_err(|error| format!("bootstrap_start_time {text:?}: {error}"))?)
+                Some(time.map_err(|error| of_members(format!("parsing time {text:?}: {error}")))?)
             }
         };
         let purpose = match disk.bootstrap_use {
-            1 => Purpose::Bootstrap,
-            2 => Purpose::Rebootstrap,
+            Some(1) => Purpose::Bootstrap,
+            Some(2) => Purpose::Rebootstrap,
             _ => Purpose::Unset,
         };
         Ok(Self {
-            svid: certificates(disk.svid).map_err(|error| format!("failed to parse SVID: {error}"))?,
-            bundle: certificates(disk.bundle).map_err(|error| format!("failed to parse bundle: {error}"))?,
-            reattestable: disk.reattestable,
-            bootstrap: BootstrapState { purpose, started, attempts: disk.connection_attempts },
+            svid: certificates(disk.svid, "SVID")?,
+            bundle: certificates(disk.bundle, "bundle")?,
+            reattestable: disk.reattestable.unwrap_or_default(),
+            bootstrap: BootstrapState {
+                purpose,
+                started,
+                attempts: disk.connection_attempts.unwrap_or_default(),
+            },
         })
     }
 
@@ -191,24 +200,30 @@ impl Data {
         serde_json::to_vec(&OnDisk {
             svid: encoded(&self.svid),
             bundle: encoded(&self.bundle),
-            reattestable: self.reattestable,
-            bootstrap_use: match self.bootstrap.purpose {
+            reattestable: Some(self.reattestable),
+            bootstrap_use: Some(match self.bootstrap.purpose {
                 Purpose::Unset => 0,
                 Purpose::Bootstrap => 1,
                 Purpose::Rebootstrap => 2,
-            },
+            }),
             bootstrap_start_time: Some(started.unwrap_or_else(|| NEVER.to_owned())),
-            connection_attempts: self.bootstrap.attempts,
+            connection_attempts: Some(self.bootstrap.attempts),
         })
     }
 }
 
+/// Upstream says twice what failed if it is not the document as such but what is in it.
+fn of_members(reason: impl fmt::Display) -> String {
+    format!("failed to unmarshal data: {reason}")
+}
+
 /// Each item is the base64 of the PEM text of one certificate (AG-243).
-fn certificates(items: Option<Vec<String>>) -> Result<Vec<Certificate>, String> {
+fn certificates(items: Option<Vec<String>>, what: &str) -> Result<Vec<Certificate>, String> {
     let mut all = Vec::new();
     for item in items.unwrap_or_default() {
-        let text = BASE64_STANDARD.decode(&item).map_err(|error| base64_error(&item, &error))?;
-        all.extend(pem::parse_certificates(&text).map_err(|error| error.to_string())?);
+        let text = BASE64_STANDARD.decode(&item).map_err(|error| of_members(base64_error(&item, &error)))?;
+        let parsed = pem::parse_certificates(&text);
+        all.extend(parsed.map_err(|error| format!("failed to parse {what}: {error}"))?);
     }
     Ok(all)
 }
@@ -267,10 +282,18 @@ mod tests {
         // AG-203: the operator decides whether an identity is thrown away.
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE);
-        for text in ["", "{", "{\"svid\":[\"!\"]}", "{\"bundle\":[\"AAAA\"]}"] {
+        for (text, reason) in [
+            ("", "unexpected end of JSON input"),
+            ("{}x", "invalid character 'x' after top-level value"),
+            ("[]", "failed to unmarshal data: json: "),
+            ("{\"svid\":5}", "failed to unmarshal data: json: "),
+            ("{\"svid\":[\"!\"]}", "failed to unmarshal data: illegal base64 data at input byte 0"),
+            ("{\"bundle\":[\"AAAA\"]}", "failed to parse bundle: no PEM blocks"),
+        ] {
             std::fs::write(&path, text).unwrap();
             let error = Storage::open(dir.path()).unwrap_err().to_string();
-            assert!(error.starts_with("failed to open storage: failed to unmarshal data: "), "{error}");
+            let expected = format!("failed to open storage: failed to unmarshal data: {reason}");
+            assert!(error.starts_with(&expected), "{error}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
     }
@@ -280,5 +303,8 @@ mod tests {
         let data = Data::parse(b"{\"svid\":null,\"reattestable\":true}").unwrap();
         assert_eq!(data.bootstrap, BootstrapState::default());
         assert!(data.reattestable && data.bundle.is_empty());
+        for empty in ["{}", "null", "{\"reattestable\":null,\"bootstrap_use\":null}"] {
+            assert_eq!(Data::parse(empty.as_bytes()).unwrap().bootstrap, BootstrapState::default());
+        }
     }
 }

@@ -8,6 +8,9 @@ pub fn json_error(document: &[u8], error: &serde_json::Error) -> String {
     match error.classify() {
         Category::Eof => "unexpected end of JSON input".to_owned(),
         Category::Syntax => match character_at(document, error.line(), error.column()) {
+            Some(found) if error.to_string().starts_with("trailing characters") => {
+                format!("invalid character {found:?} after top-level value")
+            }
             Some(found) => format!("invalid character {found:?} looking for beginning of value"),
             None => "unexpected end of JSON input".to_owned(),
         },
@@ -43,6 +46,7 @@ mod tests {
             ("{\"a\":", "unexpected end of JSON input"),
             ("junk", "invalid character 'j' looking for beginning of value"),
             ("{\n  x", "invalid character 'x' looking for beginning of value"),
+            ("{}x", "invalid character 'x' after top-level value"),
         ] {
             let error = serde_json::from_str::<serde_json::Value>(document).unwrap_err();
             assert_eq!(json_error(document.as_bytes(), &error), text, "{document:?}");

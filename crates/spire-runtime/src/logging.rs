@@ -32,7 +32,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 pub use capture::{Capture, Captured, capture};
 pub use emit::{emit, enabled};
-pub use go_text::{os_error as os_error_text, quote as go_quote};
+pub use go_text::{os_error as os_error_text, quote as go_quote, read_error as read_error_text};
 pub use level::{LogLevel, UnknownLevel};
 pub use value::LogValue;
 

@@ -23,13 +23,15 @@ const MAX_REDIRECTS: usize = 10;
 /// No bundle is larger; a server that never stops must not fill the memory.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Gets the document at `url`, over the socket if there is one.
-pub(super) async fn download(url: &Url, unix_socket: Option<&Path>) -> Result<Bytes, String> {
+/// Gets the document at `url`, which errors call `shown`; over the socket if there is one.
+pub(super) async fn download(url: &Url, shown: &str, unix_socket: Option<&Path>) -> Result<Bytes, String> {
     let mut at = url.clone();
     for _ in 0..=MAX_REDIRECTS {
-        let failed = |error: String| format!("unable to fetch trust bundle URL {url}: {error}");
-        let response =
-            get(&at, unix_socket).await.map_err(|error| failed(format!("Get \"{at}\": {error}")))?;
+        let failed = |error: String| format!("unable to fetch trust bundle URL {shown}: {error}");
+        let response = get(&at, unix_socket).await.map_err(|error| {
+            let step = if at == *url { shown } else { at.as_str() };
+            failed(format!("Get {step:?}: {error}"))
+        })?;
         if let Some(next) = redirect(&at, &response) {
             at = next.map_err(failed)?;
             continue;
@@ -40,9 +42,9 @@ pub(super) async fn download(url: &Url, unix_socket: Option<&Path>) -> Result<By
         let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
         return body
             .map(http_body_util::Collected::to_bytes)
-            .map_err(|error| format!("unable to read from trust bundle URL {url}: {error}"));
+            .map_err(|error| format!("unable to read from trust bundle URL {shown}: {error}"));
     }
-    Err(format!("unable to fetch trust bundle URL {url}: stopped after {MAX_REDIRECTS} redirects"))
+    Err(format!("unable to fetch trust bundle URL {shown}: stopped after {MAX_REDIRECTS} redirects"))
 }
 
 fn status_line(status: StatusCode) -> String {
@@ -144,8 +146,8 @@ mod tests {
             ],
         ));
         let url = Url::parse("http://bundle.test/a").unwrap();
-        assert_eq!(download(&url, Some(&path)).await.unwrap(), "hello");
-        let error = download(&url, Some(&path)).await.unwrap_err();
+        assert_eq!(download(&url, url.as_str(), Some(&path)).await.unwrap(), "hello");
+        let error = download(&url, url.as_str(), Some(&path)).await.unwrap_err();
         assert_eq!(error, "error downloading trust bundle: 404 Not Found");
         let asked = server.await.unwrap();
         assert_eq!(asked, ["GET /a HTTP/1.1", "GET /b?x=1 HTTP/1.1", "GET /a HTTP/1.1"]);
@@ -154,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_socket_is_named() {
         let url = Url::parse("http://bundle.test/a").unwrap();
-        let error = download(&url, Some(Path::new("/nonexistent/x.sock"))).await.unwrap_err();
+        let error = download(&url, url.as_str(), Some(Path::new("/nonexistent/x.sock"))).await.unwrap_err();
         assert!(error.contains("http://bundle.test/a") && error.contains("/nonexistent/x.sock"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use spire_crypto::x509::Certificate;
+use spire_runtime::logging::read_error_text;
 use spire_types::TrustDomain;
 use time::format_description::well_known::Rfc3339;
 use url::Url;
@@ -50,17 +51,22 @@ impl TrustBundleSources {
             TrustBundleSource::File { path, format } => (read(path).await?, *format),
             TrustBundleSource::Url { url, format, unix_socket } => {
                 log_attempt(&state);
-                let url = self.address(url, unix_socket.is_some(), &state)?;
-                let got = download(&url, unix_socket.as_deref()).await;
+                let (url, shown) = self.address(url, unix_socket.is_some(), &state)?;
+                let got = download(&url, &shown, unix_socket.as_deref()).await;
                 (got.map_err(BootstrapError::Source)?.to_vec(), *format)
             }
         };
         Ok(Anchor::Bundle(parse(&document, format, &self.trust_domain)?))
     }
 
-    /// A helper behind a socket is told who asks, and how desperately (AG-214).
-    fn address(&self, url: &str, tell: bool, state: &BootstrapState) -> Result<Url, BootstrapError> {
-        let mut url = Url::parse(url)
+    /// The address, and how errors show it. A helper behind a socket is told who asks, and how desperately (AG-214).
+    fn address(
+        &self,
+        text: &str,
+        tell: bool,
+        state: &BootstrapState,
+    ) -> Result<(Url, String), BootstrapError> {
+        let mut url = Url::parse(text)
             .map_err(|error| BootstrapError::Source(format!("unable to parse trust bundle URL: {error}")))?;
         if tell {
             let started = state.started.and_then(|time| time.replace_nanosecond(0).ok());
@@ -82,7 +88,11 @@ impl TrustBundleSources {
             all.sort_by(|a, b| a.0.cmp(&b.0));
             url.query_pairs_mut().clear().extend_pairs(all);
         }
-        Ok(url)
+        // `Url` adds a path where there is none; Go does not.
+        let start = text.split(['?', '#']).next().unwrap_or_default();
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let shown = format!("{start}{query}");
+        Ok((url, shown))
     }
 }
 
@@ -109,8 +119,8 @@ fn log_attempt(state: &BootstrapState) {
 
 async fn read(path: &Path) -> Result<Vec<u8>, BootstrapError> {
     tokio::fs::read(path).await.map_err(|error| {
-        let reason = spire_runtime::logging::os_error_text(&error);
-        BootstrapError::Source(format!("could not parse trust bundle: open {}: {reason}", path.display()))
+        let reason = read_error_text(path, &error);
+        BootstrapError::Source(format!("could not parse trust bundle: {reason}"))
     })
 }
 
@@ -151,14 +161,15 @@ mod tests {
         let sources = sources(TrustBundleSource::Insecure);
         let started = time::OffsetDateTime::from_unix_timestamp(NOW).unwrap();
         let state = BootstrapState { purpose: Purpose::Bootstrap, started: Some(started), attempts: 2 };
-        let url = sources.address("http://localhost/bundle?a=b", true, &state).unwrap();
+        let (url, shown) = sources.address("http://localhost/bundle?a=b", true, &state).unwrap();
+        assert_eq!(url.as_str(), shown);
         assert_eq!(
-            url.as_str(),
+            shown,
             "http://localhost/bundle?a=b&spiffe-trust-domain=example.org&spire-attest-mode=bootstrap\
              &spire-attest-start-time=2023-11-14T22%3A13%3A20Z&spire-connection-attempts=2\
              &spire-server-address=server.test&spire-server-port=8081"
         );
-        let url = sources.address("https://x.test/bundle", false, &state).unwrap();
-        assert_eq!(url.as_str(), "https://x.test/bundle");
+        let (url, shown) = sources.address("https://x.test", false, &state).unwrap();
+        assert_eq!((url.as_str(), shown.as_str()), ("https://x.test/", "https://x.test"));
     }
 }

@@ -92,9 +92,7 @@ impl Settings {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| {
-        format!("open {}: {}", path.display(), spire_runtime::logging::os_error_text(&error))
-    })
+    std::fs::read(path).map_err(|error| spire_runtime::logging::read_error_text(path, &error))
 }
 
 #[derive(Debug)]

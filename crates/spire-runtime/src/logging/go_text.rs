@@ -1,6 +1,7 @@
 //! How Go prints strings, numbers and times.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use time::{OffsetDateTime, UtcOffset};
 
@@ -155,9 +156,26 @@ pub fn os_error(error: &std::io::Error) -> String {
     }
 }
 
+/// What `os.ReadFile` says of a file that cannot be read: directories can be opened, but not be read.
+pub fn read_error(path: &Path, error: &std::io::Error) -> String {
+    let step = if error.kind() == std::io::ErrorKind::IsADirectory { "read" } else { "open" };
+    format!("{step} {}: {}", path.display(), os_error(error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unreadable_files_are_described_as_go_does() {
+        for (path, text) in [
+            ("/", "read /: is a directory"),
+            ("/nonexistent", "open /nonexistent: no such file or directory"),
+        ] {
+            let path = Path::new(path);
+            assert_eq!(read_error(path, &std::fs::read(path).unwrap_err()), text);
+        }
+    }
 
     #[test]
     fn texts_are_quoted_as_go_quotes_them() {
