@@ -5,6 +5,7 @@ use std::fmt;
 use spire_net::rpc_error_text;
 use spire_proto::rpc_status::permission_denied_reason;
 use spire_proto::types::permission_denied_details::Reason;
+use spire_runtime::logging::LogValue;
 use tonic::{Code, Status};
 
 /// How Go names the one failure that makes an agent think of a new bootstrap (AG-219).
@@ -70,6 +71,17 @@ impl Fault {
     }
 }
 
+/// Logs a failed call. The code is a name in text and a number in JSON, as Go has it.
+pub fn log_rpc_error(message: &str, status: &Status) {
+    tracing::error!(
+        error = rpc_error_text(status),
+        status_code = LogValue::shown(spire_net::code_name(status.code()), status.code() as i32).as_value(),
+        status_message = status.message(),
+        subsystem_name = "manager",
+        "{message}"
+    );
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -103,6 +115,15 @@ mod tests {
         let plain = Fault::rpc(&Status::permission_denied("no")).context("failed to renew agent");
         assert_eq!(plain.consequence(), Consequence::Retry);
         assert_eq!(plain.to_string(), "failed to renew agent: rpc error: code = PermissionDenied desc = no");
+    }
+
+    #[test]
+    fn failed_calls_are_logged_with_code_and_message() {
+        let log = spire_runtime::logging::capture();
+        log_rpc_error("Failed to renew agent", &Status::unavailable("gone"));
+        let line = &log.lines()[0];
+        assert_eq!((line.field("status_code"), line.field("status_message")), ("Unavailable", "gone"));
+        assert_eq!(line.field("error"), "rpc error: code = Unavailable desc = gone");
     }
 
     #[test]

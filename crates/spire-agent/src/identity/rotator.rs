@@ -12,7 +12,7 @@ use spire_runtime::{Backoff, BackoffOptions, SharedClock, SharedRandom};
 use super::attester::request;
 use super::recovery::agent_svid;
 use super::{AgentSvid, Attester, Identity, KeySlots, RotationPolicy};
-use crate::fault::{Consequence, Fault};
+use crate::fault::{Consequence, Fault, log_rpc_error};
 use crate::link::{CALL_TIMEOUT, ServerLink};
 use crate::storage::Storage;
 
@@ -49,10 +49,9 @@ impl Rotator {
         }
     }
 
-    /// Whether there is a new SVID.
-    pub async fn rotate_if_due(&self) -> Result<bool, Fault> {
+    pub async fn rotate_if_due(&self) -> Result<(), Fault> {
         if !self.identity.is_due(self.clock.now()) {
-            return Ok(false);
+            return Ok(());
         }
         let svid = self.identity.current();
         let (what, rotated) = if svid.reattestable {
@@ -60,7 +59,7 @@ impl Rotator {
         } else {
             ("rotate agent SVID", self.renew_from(&svid).await)
         };
-        let Err(fault) = rotated else { return Ok(true) };
+        let Err(fault) = rotated else { return Ok(()) };
         tracing::error!(error = %fault, subsystem_name = "manager", "Could not {what}");
         if svid.is_expired(self.clock.now()) && fault.consequence() == Consequence::Retry {
             return Err(fault.context(format!("current SVID has already expired and {what} failed")));
@@ -120,13 +119,7 @@ impl Rotator {
             })
             .await;
         let renewed = renewed.map_err(|status| {
-            tracing::error!(
-                error = spire_net::rpc_error_text(&status),
-                status_code = spire_net::code_name(status.code()),
-                status_message = status.message(),
-                subsystem_name = "manager",
-                "Failed to renew agent"
-            );
+            log_rpc_error("Failed to renew agent", &status);
             Fault::rpc(&status).context("failed to renew agent")
         })?;
         let chain: Result<Vec<_>, _> =

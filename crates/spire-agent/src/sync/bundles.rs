@@ -11,8 +11,7 @@ use spire_types::{Bundle, TrustDomain};
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::status::log_rpc_error;
-use crate::fault::Fault;
+use crate::fault::{Fault, log_rpc_error};
 use crate::link::MAX_MESSAGE;
 
 const AT_ONCE: usize = 10;

@@ -62,7 +62,7 @@ impl Tasks {
             };
             wait = match outcome {
                 Ok(()) => {
-                    self.bootstrapping.succeeded().await.map_err(|error| Fault::new(error.to_string()))?;
+                    self.bootstrapping.still_agreed().await.map_err(|error| Fault::new(error.to_string()))?;
                     backoff.reset();
                     let next = backoff.next().unwrap_or(max);
                     if self.synchronizer.svid_count() == 0 { next.min(IMPATIENT) } else { next }
@@ -145,10 +145,7 @@ impl Tasks {
                 );
                 match shutdown.unless_cancelled(self.rotator.reattest(refused)).await {
                     None => Ok(false),
-                    Some(Ok(())) => {
-                        self.synchronizer.post_status().await;
-                        Ok(true)
-                    }
+                    Some(Ok(())) => Ok(true),
                     Some(Err(error)) => {
                         tracing::error!(
                             error = %error,
@@ -208,10 +205,7 @@ impl Tasks {
                 return Ok(());
             };
             let wait = match outcome {
-                Ok(renewed) => {
-                    if renewed && svid.reattestable {
-                        self.synchronizer.post_status().await;
-                    }
+                Ok(()) => {
                     backoff.reset();
                     self.rotator.next_look(backoff.next().unwrap_or(IMPATIENT))
                 }

@@ -11,9 +11,8 @@ use spire_runtime::SizeLimitedBackoff;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::Mutex;
 
-use super::status::log_rpc_error;
 use crate::cache::{Cache, Wanted, WorkloadSvid};
-use crate::fault::Fault;
+use crate::fault::{Fault, log_rpc_error};
 use crate::identity::{RotationPolicy, request_subject};
 use crate::link::{CALL_TIMEOUT, MAX_MESSAGE, ServerLink};
 

@@ -8,9 +8,8 @@ use spire_proto::server::svid::v1::svid_client::SvidClient;
 use spire_types::JwtSvid;
 
 use super::Synchronizer;
-use super::status::log_rpc_error;
 use crate::cache::{AgentEntry, CachedToken};
-use crate::fault::Fault;
+use crate::fault::{Fault, log_rpc_error};
 use crate::link::CALL_TIMEOUT;
 
 impl Synchronizer {
