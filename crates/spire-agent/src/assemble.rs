@@ -10,7 +10,8 @@ use spire_plugin::PluginContext;
 use spire_runtime::logging::LogHandle;
 use spire_runtime::signals::{self, SignalStream};
 use spire_runtime::{
-    Nudge, SharedClock, SharedRandom, Shutdown, Stage, Supervisor, SystemRandom, build_info,
+    Cause, Nudge, SharedClock, SharedRandom, Shutdown, Stage, Supervisor, SystemRandom, TaskFailed,
+    build_info,
 };
 use spire_types::SpiffeId;
 use tokio::sync::Mutex;
@@ -20,10 +21,11 @@ use crate::attestation::WorkloadAttestors;
 use crate::bootstrap::{Bootstrapping, TrustBundleSources};
 use crate::cache::{BundleSet, Cache, JwtCache};
 use crate::error::AgentError;
+use crate::fault::{Consequence, Fault};
 use crate::health::{self, Started};
 use crate::identity::{Attester, Identity, KeySlots, Proof, RotationPolicy, Rotator};
 use crate::link::ServerLink;
-use crate::listeners::{self, Names};
+use crate::listeners::{self, Socket};
 use crate::settings::AgentSettings;
 use crate::startup::Startup;
 use crate::storage::Storage;
@@ -40,6 +42,7 @@ pub async fn run(
     clock: SharedClock,
     shutdown: Shutdown,
 ) -> Result<(), AgentError> {
+    let started_at = clock.monotonic();
     let data_dir = settings.data_dir.display().to_string();
     tracing::info!(data_dir, version = build_info::VERSION, "Starting agent");
     create_data_dir(&settings)?;
@@ -53,25 +56,45 @@ pub async fn run(
         log,
         clock,
         random: Arc::new(SystemRandom),
+        started_at,
         started: Arc::new(Started::default()),
         supervisor: Supervisor::new(shutdown.clone()),
     };
     host.spawn_health();
     let starting = Box::pin(host.start(&plugins, storage));
-    let outcome = match shutdown.unless_cancelled(starting).await {
+    let (ran, outcome) = match shutdown.unless_cancelled(starting).await {
         Some(Ok(agent)) => {
             host.spawn(agent, &plugins, reload);
-            Ok(())
+            (true, Ok(()))
         }
         Some(Err(error)) => {
             shutdown.trigger();
-            Err(error)
+            (false, Err(error))
         }
-        None => Ok(()),
+        None => (false, Ok(())),
     };
     let joined = host.supervisor.join(STOP_WITHIN).await;
+    if ran {
+        log_manager_end(&joined);
+    }
     plugins.log_closed();
     outcome.and(joined.map_err(AgentError::Task))
+}
+
+/// What upstream says of the tasks that deal with the server. If the server turned the agent away, that has been said.
+fn log_manager_end(joined: &Result<(), TaskFailed>) {
+    tracing::debug!(subsystem_name = "manager", "Stopping SVID rotator");
+    let fault = match joined {
+        Err(TaskFailed { cause: Cause::Error(error), .. }) => error.downcast_ref::<Fault>(),
+        _ => None,
+    };
+    match fault.map(|fault| (fault, fault.consequence())) {
+        None => tracing::info!(subsystem_name = "manager", "Cache manager stopped"),
+        Some((fault, Consequence::Retry)) => {
+            tracing::error!(error = %fault, subsystem_name = "manager", "Cache manager crashed");
+        }
+        Some(_) => {}
+    }
 }
 
 fn create_data_dir(settings: &AgentSettings) -> Result<(), AgentError> {
@@ -88,6 +111,9 @@ struct Host {
     log: LogHandle,
     clock: SharedClock,
     random: SharedRandom,
+    /// On the monotonic clock.
+    started_at: Duration,
+    /// Whether the sockets are open.
     started: Arc<Started>,
     supervisor: Supervisor,
 }
@@ -287,12 +313,10 @@ impl Host {
             (false, true) => "Workload API",
             _ => "SDS API",
         };
-        let names =
-            Names { starting: "Starting agent APIs", stopping: "Stopping agent APIs", apis: Some(apis) };
         let (path, started) = (settings.socket_path.clone(), self.started.clone());
         self.supervisor.spawn_in(Stage::Front, "public-listener", move |stop| async move {
             let routes = listeners::public_routes(workload, health)?;
-            listeners::serve(&path, 0o777, names, routes, || started.set(), stop).await
+            listeners::serve(&path, 0o777, Socket::Public { apis }, routes, || started.set(), stop).await
         });
     }
 
@@ -303,13 +327,13 @@ impl Host {
             bundles: agent.bundles.clone(),
             synchronizer: agent.tasks.synchronizer.clone(),
             clock: self.clock.clone(),
-            started_at: self.clock.monotonic(),
+            started_at: self.started_at,
             kept: Mutex::default(),
         };
-        let routes = listeners::admin_routes(LoggerApi(self.log.clone()), debug);
-        let names = Names { starting: "Starting Admin APIs", stopping: "Stopping Admin APIs", apis: None };
+        let logger = LoggerApi::new(self.log.clone(), self.clock.clone());
+        let routes = listeners::admin_routes(logger, debug);
         self.supervisor.spawn_in(Stage::Front, "admin-listener", move |stop| async move {
-            listeners::serve(&path, 0o770, names, routes, || {}, stop).await
+            listeners::serve(&path, 0o770, Socket::Admin, routes, || {}, stop).await
         });
     }
 }

@@ -1,12 +1,14 @@
 //! The two sockets: for workloads, and for whoever administers the node (AG-451 to AG-453, AG-531).
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use spire_net::local::{LocalListener, Tracking};
 use spire_proto::agent::logger::v1::logger_server::LoggerServer;
 use spire_proto::agent_debug::v1::debug_server::DebugServer;
+use spire_runtime::logging::LogValue;
 use spire_runtime::{Chain, Shutdown};
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
@@ -57,47 +59,104 @@ pub fn admin_routes(logger: LoggerApi, debug: DebugApi) -> Routes {
     Routes::new(LoggerServer::new(logger)).add_service(DebugServer::new(debug))
 }
 
-/// How a socket is named in the log.
+/// A socket, for the lines that are logged about it.
 #[derive(Debug, Clone, Copy)]
-pub struct Names {
-    pub starting: &'static str,
-    pub stopping: &'static str,
-    pub apis: Option<&'static str>,
+pub enum Socket {
+    Public { apis: &'static str },
+    Admin,
+}
+
+impl Socket {
+    fn log_starting(self, path: &Path) {
+        let address = path.display().to_string();
+        match self {
+            Self::Public { apis } => {
+                // Upstream logs the address itself rather than its text.
+                let parts = [("Name", address.as_str().into()), ("Net", "unix".into())];
+                tracing::info!(
+                    address = LogValue::shown(&address, LogValue::Object(parts.into())).as_value(),
+                    apis,
+                    network = "unix",
+                    subsystem_name = "endpoints",
+                    "Starting agent APIs"
+                );
+            }
+            Self::Admin => tracing::info!(address, network = "unix", "Starting Admin APIs"),
+        }
+    }
+
+    fn log_stopping(self, path: &Path) {
+        match self {
+            Self::Public { apis } => {
+                tracing::info!(apis, subsystem_name = "endpoints", "Stopping agent APIs");
+            }
+            Self::Admin => {
+                tracing::info!(address = %path.display(), network = "unix", "Stopping Admin APIs");
+            }
+        }
+    }
+
+    fn log_stopped(self, path: &Path) {
+        if let Self::Admin = self {
+            tracing::info!(address = %path.display(), network = "unix", "Admin APIs have stopped");
+        }
+    }
 }
 
 /// Serves a socket until `shutdown`; `opened` is called once it can be connected to.
 pub async fn serve(
     path: &Path,
     mode: u32,
-    names: Names,
+    socket: Socket,
     routes: Routes,
     opened: impl FnOnce(),
     shutdown: Shutdown,
 ) -> Result<(), TaskError> {
     let listener = LocalListener::bind(path, mode, 0o755).map_err(|error| Chain(&error).to_string())?;
-    log(names.starting, path, names.apis);
+    socket.log_starting(path);
     opened();
     let serving = Server::builder()
         .add_routes(routes)
         .serve_with_incoming_shutdown(listener.incoming(Tracking::Pinned), shutdown.cancelled());
-    let patience = async {
-        shutdown.cancelled().await;
-        log(names.stopping, path, names.apis);
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        served = serving => served?,
-        () = patience => {}
+    let mut serving = pin!(serving);
+    if let Some(ended) = shutdown.unless_cancelled(serving.as_mut()).await {
+        return Ok(ended?);
     }
+    socket.log_stopping(path);
+    if let Ok(ended) = tokio::time::timeout(GRACE, serving).await {
+        ended?;
+    }
+    socket.log_stopped(path);
     Ok(())
 }
 
-fn log(message: &str, path: &Path, apis: Option<&str>) {
-    let address = path.display().to_string();
-    match apis {
-        Some(apis) => {
-            tracing::info!(address, apis, network = "unix", subsystem_name = "endpoints", "{message}");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sockets_are_logged_as_upstream_logs_them() {
+        // AG-451, AG-531
+        let log = spire_runtime::logging::capture();
+        let path = Path::new("/run/x.sock");
+        for socket in [Socket::Public { apis: "Workload API" }, Socket::Admin] {
+            socket.log_starting(path);
+            socket.log_stopping(path);
+            socket.log_stopped(path);
         }
-        None => tracing::info!(address, network = "unix", subsystem_name = "endpoints", "{message}"),
+        let shown: Vec<(String, String)> = log
+            .lines()
+            .iter()
+            .map(|line| (line.message.clone(), line.fields.keys().cloned().collect::<Vec<_>>().join(" ")))
+            .collect();
+        let expected = [
+            ("Starting agent APIs", "address apis network subsystem_name"),
+            ("Stopping agent APIs", "apis subsystem_name"),
+            ("Starting Admin APIs", "address network"),
+            ("Stopping Admin APIs", "address network"),
+            ("Admin APIs have stopped", "address network"),
+        ];
+        assert_eq!(shown, expected.map(|(message, fields)| (message.to_owned(), fields.to_owned())));
+        assert!(log.lines().iter().all(|line| matches!(line.field("address"), "" | "/run/x.sock")));
     }
 }

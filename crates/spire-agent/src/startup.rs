@@ -133,7 +133,7 @@ impl Startup {
         loop {
             synchronizer.post_status().await;
             let Err(fault) = synchronizer.synchronize().await else {
-                self.bootstrapping.succeeded().await?;
+                self.bootstrapping.still_agreed().await?;
                 return Ok(());
             };
             let gone = match fault.consequence() {

@@ -3,6 +3,7 @@ use std::time::Duration;
 use spire_net::local::LocalPeer;
 use spire_runtime::SharedClock;
 use spire_runtime::logging::{LogLevel, LogValue, emit, enabled};
+use tonic::Status;
 
 use crate::attestation::is_this_process;
 
@@ -11,12 +12,14 @@ use crate::attestation::is_this_process;
 pub struct Call {
     service: &'static str,
     method: &'static str,
+    subsystem: Option<&'static str>,
     pid: Option<i32>,
     clock: SharedClock,
     begun: Duration,
 }
 
 impl Call {
+    /// On the public socket.
     pub fn new(
         service: &'static str,
         method: &'static str,
@@ -24,7 +27,24 @@ impl Call {
         clock: &SharedClock,
     ) -> Self {
         let pid = peer.and_then(LocalPeer::pinned).map(spire_net::local::PinnedPeer::pid);
-        Self { service, method, pid, clock: clock.clone(), begun: clock.monotonic() }
+        let subsystem = Some("endpoints");
+        Self { service, method, subsystem, pid, clock: clock.clone(), begun: clock.monotonic() }
+    }
+
+    /// On the administrator's socket.
+    pub fn admin(
+        service: &'static str,
+        method: &'static str,
+        peer: Option<&LocalPeer>,
+        clock: &SharedClock,
+    ) -> Self {
+        Self { subsystem: None, ..Self::new(service, method, peer, clock) }
+    }
+
+    /// A request that makes no sense, with the line that is logged about it.
+    pub fn invalid(&self, message: &'static str) -> Status {
+        self.log(LogLevel::Error, &format!("Invalid argument: {message}"), &[]);
+        Status::invalid_argument(message)
     }
 
     /// Made by the agent itself.
@@ -42,11 +62,11 @@ impl Call {
         if !enabled(level) {
             return;
         }
-        let mut all: Vec<(&str, LogValue)> = vec![
-            ("method", self.method.into()),
-            ("service", self.service.into()),
-            ("subsystem_name", "endpoints".into()),
-        ];
+        let mut all: Vec<(&str, LogValue)> =
+            vec![("method", self.method.into()), ("service", self.service.into())];
+        if let Some(subsystem) = self.subsystem {
+            all.push(("subsystem_name", subsystem.into()));
+        }
         if let Some(pid) = self.pid {
             all.push(("pid", LogValue::Int(pid.into())));
         }

@@ -48,7 +48,10 @@ impl DebugApi {
 
     /// The agent's SVID up to its root.
     fn chain(&self) -> Result<Vec<get_info_response::Cert>, Status> {
-        let failed = |error: String| Status::internal(format!("failed to verify agent SVID: {error}"));
+        let failed = |error: String| {
+            tracing::error!(error, subsystem_name = "debug_api", "Failed to verify agent SVID");
+            Status::internal(format!("failed to verify agent SVID: {error}"))
+        };
         let own = self.bundles.own().ok_or_else(|| failed("there is no bundle".to_owned()))?;
         let svid = self.identity.current();
         let path = verify_chain(&svid.chain, &own.roots, self.clock.now())

@@ -31,19 +31,23 @@ impl Health for HealthApi {
     ) -> Result<Response<HealthCheckResponse>, Status> {
         let call = Call::new("Health", "Check", request.extensions().get::<LocalPeer>(), &self.clock);
         if !request.get_ref().service.is_empty() {
-            return Err(Status::invalid_argument("per-service health is not supported"));
+            return Err(call.invalid("per-service health is not supported"));
         }
-        let code = match &self.socket_path {
-            None => Code::Ok,
+        let fetched = match &self.socket_path {
+            None => Ok(()),
             Some(path) => fetch_x509_svid(path).await,
         };
-        let status = match code {
-            Code::Ok | Code::PermissionDenied => ServingStatus::Serving,
-            code => {
-                let reason = format!("unable to fetch X.509 SVID: {}", spire_net::code_name(code));
-                call.log(LogLevel::Warn, "Health check failed", &[("reason", reason.into())]);
+        let status = match fetched {
+            // The agent itself need not have an identity.
+            Err(status) if status.code() != Code::PermissionDenied => {
+                let fields = [
+                    ("error", spire_net::rpc_error_text(&status).into()),
+                    ("reason", "unable to fetch X.509 context from Workload API".into()),
+                ];
+                call.log(LogLevel::Warn, "Health check failed", &fields);
                 ServingStatus::NotServing
             }
+            _ => ServingStatus::Serving,
         };
         Ok(Response::new(HealthCheckResponse { status: status.into() }))
     }
@@ -61,20 +65,19 @@ fn with_header<T>(message: T) -> Request<T> {
     request
 }
 
-async fn fetch_x509_svid(path: &Path) -> Code {
+async fn fetch_x509_svid(path: &Path) -> Result<(), Status> {
     let mut client = SpiffeWorkloadApiClient::new(spire_net::channel::uds(path));
-    match client.fetch_x509svid(with_header(X509svidRequest {})).await {
-        Ok(stream) => stream.into_inner().message().await.map_or_else(|status| status.code(), |_| Code::Ok),
-        Err(status) => status.code(),
-    }
+    let stream = client.fetch_x509svid(with_header(X509svidRequest {})).await?;
+    stream.into_inner().message().await?;
+    Ok(())
 }
 
 /// Whether the Workload API answers at all (AG-569).
 pub async fn probe(path: &Path) -> bool {
     let mut client = SpiffeWorkloadApiClient::new(spire_net::channel::uds(path));
-    let code = match client.fetch_x509_bundles(with_header(X509BundlesRequest {})).await {
-        Ok(stream) => stream.into_inner().message().await.map_or_else(|status| status.code(), |_| Code::Ok),
-        Err(status) => status.code(),
+    let fetched = async {
+        let stream = client.fetch_x509_bundles(with_header(X509BundlesRequest {})).await?;
+        stream.into_inner().message().await
     };
-    code != Code::Unavailable
+    !matches!(fetched.await, Err(status) if status.code() == Code::Unavailable)
 }

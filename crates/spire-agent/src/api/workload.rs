@@ -19,7 +19,7 @@ pub use service::WorkloadService;
 use super::call::Call;
 use super::rate_limit::RateLimiter;
 use crate::attestation::WorkloadAttestors;
-use crate::cache::Cache;
+use crate::cache::{AgentEntry, Cache};
 use crate::settings::RateLimits;
 use crate::sync::Synchronizer;
 
@@ -124,6 +124,15 @@ impl WorkloadApi {
                 Err(Status::unavailable(format!("rate limit exceeded for {}", full_name(fetch))))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// AG-481
+    fn log_ignored(call: &Call, ignored: &[Arc<AgentEntry>], fields: &[(&str, LogValue)]) {
+        for entry in ignored {
+            let mut all = vec![("entry_id", entry.id.as_ref().into()), ("hint", entry.hint.as_str().into())];
+            all.extend_from_slice(fields);
+            call.log(LogLevel::Warn, "Ignoring entry with duplicate hint", &all);
         }
     }
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use spire_config::duration::GoDuration;
 use spire_runtime::SharedClock;
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
@@ -50,7 +51,26 @@ impl Bootstrapping {
 
     /// The server is who the bundle says; the next bootstrap is a second one.
     pub async fn succeeded(&self) -> Result<(), StorageError> {
+        self.settle(&mut *self.state.lock().await).await
+    }
+
+    /// The same while the agent runs: nothing to be done, unless there was a disagreement (AG-224).
+    pub async fn still_agreed(&self) -> Result<(), StorageError> {
         let mut state = self.state.lock().await;
+        match state.started {
+            Some(_) => self.settle(&mut state).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn settle(&self, state: &mut BootstrapState) -> Result<(), StorageError> {
+        let took = match state.started {
+            Some(since) => elapsed(since, self.clock.now()).into(),
+            // Upstream counts from the year one, which is more than its durations can hold.
+            None => GoDuration(i64::MAX),
+        };
+        tracing::info!(Logger = "TrustBundleSources", "Success after {took} attempts={}", state.attempts);
+        tracing::info!(Logger = "TrustBundleSources", "Setting use.");
         let done = BootstrapState { purpose: Purpose::Rebootstrap, started: None, attempts: 0 };
         if *state != done {
             self.storage.store_bootstrap_state(done).await?;
@@ -121,7 +141,11 @@ mod tests {
         assert!(!restarted.is_first().await);
         let wait = Duration::from_secs(100);
         assert_eq!(restarted.disagreed(DELAY).await.unwrap(), Disagreement::Wait(wait));
-        restarted.succeeded().await.unwrap();
+        let log = spire_runtime::logging::capture();
+        restarted.still_agreed().await.unwrap();
+        assert_eq!(log.messages(), ["Success after 8m20s attempts=0", "Setting use."]);
+        restarted.still_agreed().await.unwrap();
+        assert_eq!(log.take().len(), 2, "nothing happened since");
         clock.advance(Duration::from_secs(500));
         assert_eq!(restarted.disagreed(DELAY).await.unwrap(), Disagreement::Wait(DELAY));
         clock.advance(DELAY);

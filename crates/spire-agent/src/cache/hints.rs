@@ -1,10 +1,16 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::AgentEntry;
 
-/// Keeps one item per non-empty hint: that of the oldest entry (AG-481, CA-444).
-pub(super) fn without_duplicates<T>(items: Vec<T>, entry: impl Fn(&T) -> &AgentEntry) -> Vec<T> {
+/// Keeps one item per non-empty hint: that of the oldest entry (AG-481, CA-444). The entries of the others go to
+/// `ignored`.
+pub(super) fn without_duplicates<T>(
+    items: Vec<T>,
+    entry: impl Fn(&T) -> &Arc<AgentEntry>,
+    ignored: &mut Vec<Arc<AgentEntry>>,
+) -> Vec<T> {
     let mut oldest: HashMap<&str, usize> = HashMap::new();
     let mut dropped = Vec::new();
     for (index, item) in items.iter().enumerate() {
@@ -20,7 +26,7 @@ pub(super) fn without_duplicates<T>(items: Vec<T>, entry: impl Fn(&T) -> &AgentE
             Ordering::Less => std::mem::replace(other, index),
             _ => index,
         };
-        log(entry(&items[loser]));
+        ignored.push(entry(&items[loser]).clone());
         dropped.push(loser);
     }
     if dropped.is_empty() {
@@ -36,13 +42,4 @@ pub(super) fn without_duplicates<T>(items: Vec<T>, entry: impl Fn(&T) -> &AgentE
 
 fn by_age(a: &AgentEntry, b: &AgentEntry) -> Ordering {
     a.created_at.cmp(&b.created_at).then_with(|| a.id.cmp(&b.id))
-}
-
-fn log(entry: &AgentEntry) {
-    tracing::warn!(
-        hint = entry.hint,
-        registration_id = &*entry.id,
-        subsystem_name = "endpoints",
-        "Ignoring entry with duplicate hint"
-    );
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use spire_runtime::logging::{LogLevel, LogValue, emit, enabled};
 use spire_types::{Selector, TrustDomain};
 use time::OffsetDateTime;
 
@@ -107,13 +108,13 @@ impl Records {
             if let Some(record) = self.by_id.remove(id) {
                 self.unlist(&record.entry);
                 self.svid_count -= usize::from(record.svid.is_some());
-                log_entry(&record.entry, "Entry removed");
+                log_entry(&record.entry, "Entry removed", &[]);
                 touched.selectors.push(record.entry.selectors.clone());
             }
         }
         for entry in &update.changed {
             let Some(record) = self.by_id.get_mut(&entry.id) else {
-                log_entry(entry, "Entry created");
+                log_entry(entry, "Entry created", &differences(None, entry));
                 self.list(entry);
                 touched.selectors.push(entry.selectors.clone());
                 self.by_id.insert(entry.id.clone(), Record::new(entry.clone()));
@@ -122,8 +123,9 @@ impl Records {
             let old = std::mem::replace(&mut record.entry, entry.clone());
             record.outdated |= old.is_outdated(entry.revision, entry.created_at);
             (record.refusals, record.retry_at) = (0, Duration::ZERO);
-            if old.selectors != entry.selectors || old.federates_with != entry.federates_with {
-                log_entry(entry, "Entry updated");
+            let differences = differences(Some(&old), entry);
+            if !differences.is_empty() {
+                log_entry(entry, "Entry updated", &differences);
             }
             touched.selectors.push(entry.selectors.clone());
             if old.selectors != entry.selectors {
@@ -211,7 +213,7 @@ impl Records {
             (record.refusals, record.retry_at) = (0, Duration::ZERO);
             let before = record.svid.replace(Arc::new(svid));
             self.svid_count += usize::from(before.is_none());
-            log_entry(&record.entry, "SVID updated");
+            log_entry(&record.entry, "SVID updated", &[]);
             touched.selectors.push(record.entry.selectors.clone());
         }
         touched
@@ -296,11 +298,63 @@ impl Record {
     }
 }
 
-fn log_entry(entry: &AgentEntry, message: &str) {
-    tracing::debug!(
-        entry = &*entry.id,
-        spiffe_id = entry.spiffe_id.to_string(),
-        subsystem_name = "cache_manager",
-        "{message}"
-    );
+type Field = (&'static str, LogValue);
+
+/// How many selectors and federated trust domains came and went; what did not change is left out.
+fn differences(old: Option<&AgentEntry>, new: &AgentEntry) -> Vec<Field> {
+    fn only_in<T: PartialEq>(these: &[T], others: &[T]) -> usize {
+        these.iter().filter(|item| !others.contains(item)).count()
+    }
+    let selectors: &[Selector] = old.map_or(&[], |old| &old.selectors);
+    let federated: &[TrustDomain] = old.map_or(&[], |old| &old.federates_with);
+    let counts = [
+        ("selectors_added", only_in(&new.selectors, selectors)),
+        ("selectors_removed", only_in(selectors, &new.selectors)),
+        ("fed_add", only_in(&new.federates_with, federated)),
+        ("fed_rem", only_in(federated, &new.federates_with)),
+    ];
+    counts.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name, count.into())).collect()
+}
+
+fn log_entry(entry: &AgentEntry, message: &str, more: &[Field]) {
+    if !enabled(LogLevel::Debug) {
+        return;
+    }
+    let mut fields: Vec<Field> = vec![
+        ("entry", entry.id.as_ref().into()),
+        ("spiffe_id", entry.spiffe_id.to_string().into()),
+        ("subsystem_name", "cache_manager".into()),
+    ];
+    fields.extend_from_slice(more);
+    emit(LogLevel::Debug, message, &fields);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_say_how_many_selectors_and_trust_domains_came_and_went() {
+        // AG-357
+        let entry = |selectors: &[&str], federated: &[&str]| AgentEntry {
+            id: "e".into(),
+            spiffe_id: "spiffe://example.org/w".parse().unwrap(),
+            selectors: selectors.iter().map(|text| Selector::parse(text).unwrap()).collect(),
+            federates_with: federated.iter().map(|name| TrustDomain::parse(name).unwrap()).collect(),
+            revision: 0,
+            created_at: 0,
+            hint: String::new(),
+            store_svid: false,
+            disable_x509_svid_prefetch: false,
+            jwt_svid_include_jti: false,
+        };
+        let shown = |old: Option<&AgentEntry>, new: &AgentEntry| {
+            let found = differences(old, new);
+            found.iter().map(|(name, count)| format!("{name}={count}")).collect::<Vec<_>>().join(" ")
+        };
+        let (one, two) = (entry(&["a:1"], &["x.test"]), entry(&["a:2", "a:3"], &[]));
+        assert_eq!(shown(None, &one), "selectors_added=1 fed_add=1");
+        assert_eq!(shown(Some(&one), &two), "selectors_added=2 selectors_removed=1 fed_rem=1");
+        assert_eq!(shown(Some(&one), &one), "");
+    }
 }

@@ -16,6 +16,9 @@ pub struct View {
     entries: Vec<Arc<AgentEntry>>,
     /// The SVIDs that there are, one per hint, in the order of entry ids.
     svids: Vec<Arc<WorkloadSvid>>,
+    /// Those that lost to an older one of the same hint.
+    ignored_entries: Vec<Arc<AgentEntry>>,
+    ignored_svids: Vec<Arc<AgentEntry>>,
     settled: bool,
     own: Option<Arc<AgentBundle>>,
     /// Those that the identities federate with, by trust domain.
@@ -48,10 +51,14 @@ impl View {
                 federated.insert(trust_domain.clone(), bundle);
             }
         }
+        let settled = !(waiting || refused && svids.is_empty());
+        let (mut ignored_entries, mut ignored_svids) = (Vec::new(), Vec::new());
         Self {
-            settled: !(waiting || refused && svids.is_empty()),
-            entries: without_duplicates(entries, |entry| entry),
-            svids: without_duplicates(svids, |svid| &svid.entry),
+            settled,
+            entries: without_duplicates(entries, |entry| entry, &mut ignored_entries),
+            svids: without_duplicates(svids, |svid| &svid.entry, &mut ignored_svids),
+            ignored_entries,
+            ignored_svids,
             own: bundles.own(),
             federated: federated.into_values().collect(),
             ..Self::default()
@@ -70,6 +77,16 @@ impl View {
 
     pub fn entries(&self) -> &[Arc<AgentEntry>] {
         &self.entries
+    }
+
+    /// Matching entries that get no token because of their hint.
+    pub fn ignored_entries(&self) -> &[Arc<AgentEntry>] {
+        &self.ignored_entries
+    }
+
+    /// Entries whose SVIDs are there but not handed out because of their hint.
+    pub fn ignored_svids(&self) -> &[Arc<AgentEntry>] {
+        &self.ignored_svids
     }
 
     pub fn svids(&self) -> &[Arc<WorkloadSvid>] {

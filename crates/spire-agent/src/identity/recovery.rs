@@ -49,19 +49,22 @@ pub async fn recover(
         Anchor::Bundle(certificates) => Some(certificates),
         Anchor::Insecure => None,
     };
-    match &bundle {
-        Some(_) => tracing::info!(
-            subsystem_name = "attestor",
-            trust_domain_id = trust_domain.id_string(),
-            "Bundle loaded"
-        ),
-        None => tracing::info!(subsystem_name = "attestor", "Bundle is not found"),
-    }
+    // Until a bundle is there, upstream's lines do not name the trust domain.
+    let trust_domain_id = bundle.is_some().then(|| trust_domain.id_string());
+    let trust_domain_id = trust_domain_id.as_deref();
+    let found = if bundle.is_some() { "Bundle loaded" } else { "Bundle is not found" };
+    tracing::info!(subsystem_name = "attestor", trust_domain_id, "{found}");
     let all = keys
         .all()
         .await
         .map_err(|error| Fault::new(error.rpc_text()).context("unable to load private key"))?;
     let stored = storage.svid().await;
+    if stored.is_none() {
+        tracing::debug!(
+            subsystem_name = "attestor",
+            "No pre-existing agent SVID found. Will perform node attestation"
+        );
+    }
     let key = stored.as_ref().and_then(|stored| key_of(stored, &all));
     if let (Some(stored), Some(key)) = (&stored, &key)
         && !expires_within(stored, attester.clock.now() + SKEW)
@@ -71,7 +74,7 @@ pub async fn recover(
         tracing::info!(
             spiffe_id = svid.id.to_string(),
             subsystem_name = "attestor",
-            trust_domain_id = trust_domain.id_string(),
+            trust_domain_id,
             "SVID loaded"
         );
         return Ok(Recovered { svid, bundle: own_bundle(trust_domain, &bundle) });
@@ -79,7 +82,11 @@ pub async fn recover(
     log_why_not(stored.as_ref(), key.is_some(), all.is_empty());
     let key = keys.generate(key.as_ref().map(|key| key.id())).await;
     let key = key.map_err(|error| Fault::new(error.rpc_text()).context("unable to generate private key"))?;
-    tracing::info!(subsystem_name = "attestor", "SVID is not found. Starting node attestation");
+    tracing::info!(
+        subsystem_name = "attestor",
+        trust_domain_id,
+        "SVID is not found. Starting node attestation"
+    );
     let roots: Option<Arc<dyn BundleSource>> = match bundle {
         None => None,
         Some(certificates) => {
@@ -95,6 +102,7 @@ pub async fn recover(
         reattestable = svid.reattestable,
         spiffe_id = svid.id.to_string(),
         subsystem_name = "attestor",
+        trust_domain_id,
         "Node attestation was successful"
     );
     Ok(Recovered { svid, bundle })
@@ -140,10 +148,7 @@ fn log_why_not(stored: Option<&StoredSvid>, has_key: bool, no_keys: bool) {
             subsystem_name = "attestor",
             "Keys recovered, but no SVID found. Generating new keypair"
         ),
-        (None, _) => tracing::debug!(
-            subsystem_name = "attestor",
-            "No pre-existing agent SVID found. Will perform node attestation"
-        ),
+        (None, _) => {}
     }
 }
 

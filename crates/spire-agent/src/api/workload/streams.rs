@@ -111,6 +111,7 @@ impl Watch {
     fn sent(&mut self, view: &View, answer: &Bytes) {
         self.sent = answer.clone();
         if self.fetch == Fetch::X509Svid {
+            WorkloadApi::log_ignored(&self.call, view.ignored_svids(), &[]);
             self.log_svids(view);
         }
     }

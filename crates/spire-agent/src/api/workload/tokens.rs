@@ -4,6 +4,7 @@ use spire_proto::workload::{
 };
 use spire_runtime::logging::{LogLevel, LogValue};
 use spire_types::SpiffeId;
+use time::OffsetDateTime;
 use tonic::Status;
 
 use super::claims::to_struct;
@@ -32,6 +33,8 @@ impl WorkloadApi {
         let selectors = self.attest(&call, peer).await?;
         self.limit(&call, Fetch::JwtSvid, &selectors)?;
         let view = self.cache.view(selectors.clone());
+        let registered = ("registered", LogValue::Bool(true));
+        Self::log_ignored(&call, view.ignored_entries(), std::slice::from_ref(&registered));
         let mut svids = Vec::new();
         for entry in view
             .entries()
@@ -42,17 +45,18 @@ impl WorkloadApi {
             let token = self.synchronizer.token(entry, &request.audience).await.map_err(|fault| {
                 let fields = [
                     ("error", fault.to_string().into()),
-                    ("registered", LogValue::Bool(true)),
+                    registered.clone(),
                     ("spiffe_id", spiffe_id.clone().into()),
                 ];
                 call.log(LogLevel::Error, "Could not fetch JWT-SVID", &fields);
                 Status::unavailable(format!("could not fetch JWT-SVID: {fault}"))
             })?;
-            let ttl = token.expires_at - self.clock.unix();
+            let expires_at =
+                OffsetDateTime::from_unix_timestamp(token.expires_at).unwrap_or(self.clock.now());
             let fields = [
-                ("registered", LogValue::Bool(true)),
+                registered.clone(),
                 ("spiffe_id", spiffe_id.clone().into()),
-                ("ttl", LogValue::Int(ttl)),
+                ("ttl", LogValue::Float((expires_at - self.clock.now()).as_seconds_f64())),
             ];
             call.log(LogLevel::Debug, "Fetched JWT SVID", &fields);
             svids.push(Jwtsvid { spiffe_id, svid: token.token.to_string(), hint: entry.hint.clone() });
