@@ -119,8 +119,10 @@ pub async fn serve(
         .add_routes(routes)
         .serve_with_incoming_shutdown(listener.incoming(Tracking::Pinned), shutdown.cancelled());
     let mut serving = pin!(serving);
-    if let Some(ended) = shutdown.unless_cancelled(serving.as_mut()).await {
-        return Ok(ended?);
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => {}
+        ended = &mut serving => return Ok(ended?),
     }
     socket.log_stopping(path);
     if let Ok(ended) = tokio::time::timeout(GRACE, serving).await {
