@@ -28,8 +28,8 @@ pub enum ParseError {
     #[error("{0}: {1}")]
     Json(Position, String),
     /// JSON whose words stand in the wrong order; upstream does not say where.
-    #[error("expected: {wanted} got: {found}")]
-    JsonOrder { wanted: &'static str, found: &'static str },
+    #[error("{0}")]
+    JsonOrder(String),
 }
 
 /// One name of an item: `plugins`, or the label in `KeyManager "disk"`.

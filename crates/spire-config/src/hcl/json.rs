@@ -1,24 +1,84 @@
-//! The JSON form (SC-025, SC-026): lists of objects are repeated blocks,
-//! `null` is the empty string, trailing commas are accepted.
+//! The JSON form (SC-025, SC-026): lists of objects are repeated blocks, `null` is the empty string, and much that is no
+//! JSON is read as upstream's reader reads it: a file that it accepts must not be refused here.
 
 use super::{Item, Key, MAX_DEPTH, Object, ParseError, Position, Value};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Token {
+    String(String),
+    /// Whether it has a fraction or an exponent.
+    Number(bool),
+    Bool(bool),
+    /// By upstream's name: braces, brackets, comma, colon, and what has no place in JSON.
+    Other(&'static str),
+    End,
+}
+
+impl Token {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::String(_) => "STRING",
+            Self::Number(false) => "NUMBER",
+            Self::Number(true) => "FLOAT",
+            Self::Bool(_) => "BOOL",
+            Self::Other(name) => name,
+            Self::End => "EOF",
+        }
+    }
+}
+
+const OPEN: Token = Token::Other("LBRACE");
+const CLOSE: Token = Token::Other("RBRACE");
+const OPEN_LIST: Token = Token::Other("LBRACK");
+const CLOSE_LIST: Token = Token::Other("RBRACK");
+const COMMA: Token = Token::Other("COMMA");
+const COLON: Token = Token::Other("COLON");
+const NULL: Token = Token::Other("NULL");
+
+/// Why the reading of an object ended early.
+enum Stop {
+    /// The text is over. That is no mistake.
+    End,
+    Mistake(ParseError),
+}
+
+impl Stop {
+    fn mistake(text: String) -> Self {
+        Self::Mistake(ParseError::JsonOrder(text))
+    }
+}
 
 struct Reader<'a> {
     rest: &'a str,
     at: Position,
+    /// Where the character stands that was taken last.
+    last: Position,
+    /// What was read last: the token, its text, and where it begins.
+    token: Token,
+    text: &'a str,
+    begin: Position,
+    /// The last mistake in a token; it goes before mistakes in their order.
+    mistake: Option<ParseError>,
     depth: usize,
 }
 
 pub(super) fn parse(text: &str) -> Result<Object, ParseError> {
-    let mut reader = Reader { rest: text, at: Position { line: 1, column: 1 }, depth: 0 };
-    reader.blank();
+    let at = Position { line: 1, column: 1 };
+    let (token, mistake) = (Token::End, None);
+    let mut reader = Reader { rest: text, at, last: at, token, text: "", begin: at, mistake, depth: 0 };
+    reader.scan();
     // What follows is never looked at.
-    reader.object()
+    let object = reader.object();
+    match (reader.mistake, object) {
+        (Some(mistake), _) | (None, Err(Stop::Mistake(mistake))) => Err(mistake),
+        (None, Err(Stop::End)) => Ok(Object::default()),
+        (None, Ok(object)) => Ok(object),
+    }
 }
 
-impl Reader<'_> {
-    fn error(&self, message: impl Into<String>) -> ParseError {
-        ParseError::Json(self.at, message.into())
+impl<'a> Reader<'a> {
+    fn error(&mut self, place: Position, message: impl Into<String>) {
+        self.mistake = Some(ParseError::Json(place, message.into()));
     }
 
     fn peek(&self) -> Option<char> {
@@ -28,6 +88,7 @@ impl Reader<'_> {
     fn advance(&mut self) -> Option<char> {
         let c = self.peek()?;
         self.rest = &self.rest[c.len_utf8()..];
+        self.last = self.at;
         match c {
             '\n' => self.at = Position { line: self.at.line + 1, column: 1 },
             _ => self.at.column += 1,
@@ -35,64 +96,178 @@ impl Reader<'_> {
         Some(c)
     }
 
-    fn blank(&mut self) {
-        while self.peek().is_some_and(|c| matches!(c, ' ' | '\t' | '\r' | '\n')) {
+    /// Takes what `wanted` wants; returns how many.
+    fn skip(&mut self, wanted: impl Fn(char) -> bool) -> usize {
+        let mut count = 0;
+        while self.peek().is_some_and(&wanted) {
+            self.advance();
+            count += 1;
+        }
+        count
+    }
+
+    fn scan(&mut self) {
+        self.skip(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
+        self.begin = self.at;
+        let whole = self.rest;
+        self.token = self.next_token();
+        self.text = &whole[..whole.len() - self.rest.len()];
+    }
+
+    fn next_token(&mut self) -> Token {
+        let number = self.rest.strip_prefix(['-', '.']).unwrap_or(self.rest);
+        if number.starts_with(|c: char| c.is_ascii_digit()) {
+            return self.number();
+        }
+        let Some(c) = self.advance() else { return Token::End };
+        if c.is_alphabetic() || c == '_' {
+            return self.word(c);
+        }
+        match c {
+            '"' => Token::String(self.string()),
+            '{' => OPEN,
+            '}' => CLOSE,
+            '[' => OPEN_LIST,
+            ']' => CLOSE_LIST,
+            ',' => COMMA,
+            ':' => COLON,
+            '.' => Token::Other("PERIOD"),
+            '-' => {
+                self.error(self.last, "illegal char");
+                Token::Other("ILLEGAL")
+            }
+            other => {
+                self.error(self.last, format!("illegal char: {other}"));
+                Token::Other("ILLEGAL")
+            }
+        }
+    }
+
+    fn word(&mut self, first: char) -> Token {
+        let mut word = String::from(first);
+        while let Some(c) = self.peek().filter(|c| c.is_alphanumeric() || matches!(c, '_' | '-')) {
+            word.push(c);
             self.advance();
         }
-    }
-
-    fn expect(&mut self, wanted: char) -> Result<(), ParseError> {
-        self.blank();
-        match self.peek() {
-            Some(c) if c == wanted => {
-                self.advance();
-                Ok(())
+        match word.as_str() {
+            "true" | "false" => Token::Bool(word == "true"),
+            "null" => NULL,
+            _ => {
+                let place = if self.rest.is_empty() { self.at } else { self.last };
+                self.error(place, "illegal char");
+                Token::Other("ILLEGAL")
             }
-            Some(c) => Err(self.unexpected(c, wanted)),
-            None => Err(self.error(format!("expected {wanted:?}, got: EOF"))),
         }
     }
 
-    /// Upstream tells characters that begin nothing from words in the wrong place.
-    fn unexpected(&self, c: char, wanted: char) -> ParseError {
-        match (word_at(self.rest), word_at(wanted.encode_utf8(&mut [0; 4]))) {
-            (Some(found), Some(wanted)) => ParseError::JsonOrder { wanted, found },
-            _ if c.is_alphanumeric() => self.error("illegal char"),
-            _ => self.error(format!("illegal char: {c}")),
+    fn number(&mut self) -> Token {
+        self.skip(|c| c == '-');
+        let zero = self.peek() == Some('0');
+        let digits = self.skip(|c| c.is_ascii_digit());
+        let mut float = false;
+        if self.peek() == Some('.') {
+            self.advance();
+            self.skip(|c| c.is_ascii_digit());
+            float = true;
+        }
+        if matches!(self.peek(), Some('e' | 'E')) {
+            self.advance();
+            if matches!(self.peek(), Some('+' | '-')) {
+                self.advance();
+            }
+            self.skip(|c| c.is_ascii_digit());
+            float = true;
+        }
+        if zero && digits > 1 && !float {
+            self.error(self.last, "numbers cannot start with 0");
+        }
+        Token::Number(float)
+    }
+
+    /// Strings by Go's rules, so `\/` is an error.
+    fn string(&mut self) -> String {
+        let mut out = String::new();
+        loop {
+            match self.advance() {
+                None => {
+                    self.error(self.at, "literal not terminated");
+                    return out;
+                }
+                Some('\n') => {
+                    self.error(self.last, "literal not terminated");
+                    return out;
+                }
+                Some('"') => return out,
+                Some('\\') => out.extend(self.escape()),
+                Some(c) => out.push(c),
+            }
         }
     }
 
-    /// Ends where the text ends, or at whatever stands in the place of a comma: upstream looks for no closing brace,
-    /// and a file that it reads must not be refused here.
-    fn object(&mut self) -> Result<Object, ParseError> {
-        if self.depth == MAX_DEPTH {
-            return Err(self.error("nested too deeply"));
+    fn escape(&mut self) -> Option<char> {
+        let value = match self.advance() {
+            Some('a') => 0x7,
+            Some('b') => 0x8,
+            Some('f') => 0xc,
+            Some('n') => 0xa,
+            Some('r') => 0xd,
+            Some('t') => 0x9,
+            Some('v') => 0xb,
+            Some(c @ ('\\' | '"')) => return Some(c),
+            Some('x') => self.digits(2, 16)?,
+            Some('u') => self.unicode()?,
+            Some('U') => self.digits(8, 16)?,
+            Some(first @ '0'..='7') => (first as u32 - '0' as u32) * 64 + self.digits(2, 8)?,
+            Some(_) => {
+                self.error(self.last, "illegal char escape");
+                return None;
+            }
+            None => {
+                self.error(self.at, "illegal char escape");
+                return None;
+            }
+        };
+        Some(char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    fn unicode(&mut self) -> Option<u32> {
+        let high = self.digits(4, 16)?;
+        if (0xd800..0xdc00).contains(&high) && self.rest.starts_with("\\u") {
+            self.advance();
+            self.advance();
+            let low = self.digits(4, 16)?;
+            return Some(0x10000 + ((high - 0xd800) << 10) + low.wrapping_sub(0xdc00) % 0x400);
         }
-        self.depth += 1;
-        self.expect('{')?;
+        Some(high)
+    }
+
+    fn digits(&mut self, count: usize, base: u32) -> Option<u32> {
+        let mut value = 0u32;
+        for _ in 0..count {
+            let Some(digit) = self.peek().and_then(|c| c.to_digit(base)) else {
+                self.error(self.at, "illegal char escape");
+                return None;
+            };
+            self.advance();
+            value = value.saturating_mul(base).saturating_add(digit);
+        }
+        Some(value)
+    }
+
+    /// Behind `{`. Ends at whatever stands in the place of a comma: no closing brace is looked for.
+    fn object(&mut self) -> Result<Object, Stop> {
+        self.deeper()?;
         let mut object = Object::default();
         loop {
-            self.blank();
-            match self.peek() {
-                None => break,
-                Some('}') => {
-                    self.advance();
-                    break;
-                }
-                Some('"') => {}
-                Some(_) => self.expect('"')?,
+            match self.item() {
+                Ok((keys, value)) => flatten(&mut object, keys, value),
+                Err(Stop::End) => break,
+                // A comma before the brace, and nothing but the brace.
+                Err(Stop::Mistake(_)) if self.token == CLOSE => break,
+                Err(mistake) => return Err(mistake),
             }
-            let position = self.at;
-            let key = Key { name: self.string()?, bare: true, position };
-            if self.at_end() {
-                break;
-            }
-            self.expect(':')?;
-            if self.at_end() {
-                break;
-            }
-            flatten(&mut object, key, self.value()?);
-            if self.at_end() || !self.skip_word()? {
+            self.scan();
+            if self.token != COMMA {
                 break;
             }
         }
@@ -100,167 +275,86 @@ impl Reader<'_> {
         Ok(object)
     }
 
-    fn at_end(&mut self) -> bool {
-        self.blank();
-        self.peek().is_none()
-    }
-
-    /// Passes over one word; tells whether it was a comma.
-    fn skip_word(&mut self) -> Result<bool, ParseError> {
-        match self.peek() {
-            Some(c @ (',' | ':' | '{' | '}' | '[' | ']')) => {
-                self.advance();
-                Ok(c == ',')
-            }
-            _ => self.value().map(|_| false),
-        }
-    }
-
-    fn value(&mut self) -> Result<Value, ParseError> {
-        let at = self.at;
-        match self.peek() {
-            Some('{') => Ok(Value::Object(self.object()?, at)),
-            Some('[') => self.list(),
-            Some('"') => Ok(Value::String(self.string()?, at)),
-            Some('-' | '0'..='9') => self.number(),
-            Some(c) if c.is_ascii_alphabetic() => self.word(),
-            Some(c) => Err(self.error(format!("illegal char: {c}"))),
-            None => Err(self.error("unexpected end of file")),
-        }
-    }
-
-    fn list(&mut self) -> Result<Value, ParseError> {
-        let at = self.at;
+    fn deeper(&mut self) -> Result<(), Stop> {
         if self.depth == MAX_DEPTH {
-            return Err(self.error("nested too deeply"));
+            return Err(Stop::Mistake(ParseError::Json(self.at, "nested too deeply".to_owned())));
         }
         self.depth += 1;
-        self.advance();
-        let mut list = Vec::new();
+        Ok(())
+    }
+
+    fn item(&mut self) -> Result<(Vec<Key>, Value), Stop> {
+        let mut keys = Vec::new();
         loop {
-            self.blank();
-            match self.peek() {
-                Some(']') => break,
-                // Commas are neither needed nor counted.
-                Some(',') => {
-                    self.advance();
-                    continue;
+            self.scan();
+            match &self.token {
+                Token::String(name) => {
+                    keys.push(Key { name: name.clone(), bare: true, position: self.begin });
                 }
-                _ => {}
-            }
-            match self.value()? {
-                // Booleans inside arrays are dropped (SC-026).
-                Value::Bool(..) => {}
-                value => list.push(value),
+                Token::End => return Err(Stop::End),
+                token if *token == COLON && !keys.is_empty() => break,
+                token => return Err(Stop::mistake(format!("expected: STRING got: {}", token.name()))),
             }
         }
-        self.advance();
+        self.scan();
+        match self.value()? {
+            Some(value) => Ok((keys, value)),
+            None => Err(Stop::mistake(format!(
+                "Expected object value, got unknown token: {} {} {}",
+                self.begin,
+                self.token.name(),
+                self.text
+            ))),
+        }
+    }
+
+    /// The value that begins with the token that was read last, if one does.
+    fn value(&mut self) -> Result<Option<Value>, Stop> {
+        let at = self.begin;
+        Ok(Some(match &self.token {
+            Token::String(text) => Value::String(text.clone(), at),
+            Token::Number(_) => Value::Number(self.text.to_owned(), at),
+            Token::Bool(value) => Value::Bool(*value, at),
+            Token::End => return Err(Stop::End),
+            token if *token == NULL => Value::String(String::new(), at),
+            token if *token == OPEN => Value::Object(self.object()?, at),
+            token if *token == OPEN_LIST => self.list()?,
+            Token::Other(_) => return Ok(None),
+        }))
+    }
+
+    /// Behind `[`. Commas are neither needed nor counted; booleans and further opening brackets are passed over.
+    fn list(&mut self) -> Result<Value, Stop> {
+        self.deeper()?;
+        let (at, mut list) = (self.begin, Vec::new());
+        loop {
+            self.scan();
+            let value = match &self.token {
+                token if *token == CLOSE_LIST => break,
+                token if *token == COMMA || *token == OPEN_LIST => continue,
+                Token::Bool(_) => continue,
+                token if matches!(token, Token::String(_) | Token::Number(_)) || *token == OPEN => {
+                    self.value()?
+                }
+                _ => None,
+            };
+            let Some(value) = value else {
+                let name = self.token.name();
+                return Err(Stop::mistake(format!("unexpected token while parsing list: {name}")));
+            };
+            list.push(value);
+        }
         self.depth -= 1;
         Ok(Value::List(list, at))
     }
-
-    fn word(&mut self) -> Result<Value, ParseError> {
-        let at = self.at;
-        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(self.rest.len());
-        let word = self.rest[..end].to_owned();
-        for _ in 0..word.len() {
-            self.advance();
-        }
-        match word.as_str() {
-            "true" => Ok(Value::Bool(true, at)),
-            "false" => Ok(Value::Bool(false, at)),
-            "null" => Ok(Value::String(String::new(), at)),
-            _ => Err(self.error(format!("unknown word {word:?}"))),
-        }
-    }
-
-    fn number(&mut self) -> Result<Value, ParseError> {
-        let at = self.at;
-        let end = self
-            .rest
-            .find(|c: char| !(c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E')))
-            .unwrap_or(self.rest.len());
-        let text = self.rest[..end].to_owned();
-        for _ in 0..text.len() {
-            self.advance();
-        }
-        match text.parse::<f64>() {
-            Ok(_) => Ok(Value::Number(text, at)),
-            Err(_) => Err(self.error(format!("illegal number {text:?}"))),
-        }
-    }
-
-    /// Strings by Go's rules, so `\/` is an error.
-    fn string(&mut self) -> Result<String, ParseError> {
-        self.advance();
-        let mut out = String::new();
-        loop {
-            match self.advance() {
-                None | Some('\n') => return Err(self.error("literal not terminated")),
-                Some('"') => return Ok(out),
-                Some('\\') => match self.advance() {
-                    Some('b') => out.push('\u{8}'),
-                    Some('f') => out.push('\u{c}'),
-                    Some('n') => out.push('\n'),
-                    Some('r') => out.push('\r'),
-                    Some('t') => out.push('\t'),
-                    Some('\\') => out.push('\\'),
-                    Some('"') => out.push('"'),
-                    Some('u') => out.push(self.unicode()?),
-                    _ => return Err(self.error("illegal char escape")),
-                },
-                Some(c) => out.push(c),
-            }
-        }
-    }
-
-    fn unicode(&mut self) -> Result<char, ParseError> {
-        let high = self.four_digits()?;
-        if (0xd800..0xdc00).contains(&high) && self.rest.starts_with("\\u") {
-            self.advance();
-            self.advance();
-            let low = self.four_digits()?;
-            let joined = 0x10000 + ((high - 0xd800) << 10) + low.wrapping_sub(0xdc00) % 0x400;
-            return Ok(char::from_u32(joined).unwrap_or(char::REPLACEMENT_CHARACTER));
-        }
-        Ok(char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER))
-    }
-
-    fn four_digits(&mut self) -> Result<u32, ParseError> {
-        let mut value = 0;
-        for _ in 0..4 {
-            let digit = self.advance().and_then(|c| c.to_digit(16));
-            value = value * 16 + digit.ok_or_else(|| self.error("illegal char escape"))?;
-        }
-        Ok(value)
-    }
-}
-
-/// What kind of word begins here, by upstream's name.
-fn word_at(text: &str) -> Option<&'static str> {
-    Some(match text.chars().next()? {
-        '{' => "LBRACE",
-        '}' => "RBRACE",
-        '[' => "LBRACK",
-        ']' => "RBRACK",
-        ',' => "COMMA",
-        ':' => "COLON",
-        '"' => "STRING",
-        '-' | '0'..='9' => "NUMBER",
-        _ if text.starts_with("true") || text.starts_with("false") => "BOOL",
-        _ if text.starts_with("null") => "NULL",
-        _ => return None,
-    })
 }
 
 /// A list of objects is the block repeated.
-fn flatten(object: &mut Object, key: Key, value: Value) {
+fn flatten(object: &mut Object, keys: Vec<Key>, value: Value) {
     match value {
         Value::List(list, _) if !list.is_empty() && list.iter().all(|v| matches!(v, Value::Object(..))) => {
-            for value in list {
-                object.items.push(Item { keys: vec![key.clone()], value });
-            }
+            object.items.extend(list.into_iter().map(|value| Item { keys: keys.clone(), value }));
         }
-        value => object.items.push(Item { keys: vec![key], value }),
+        value => object.items.push(Item { keys, value }),
     }
 }

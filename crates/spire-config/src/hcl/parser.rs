@@ -10,13 +10,14 @@ struct Parser<'a> {
 }
 
 pub(super) fn parse(text: &str) -> Result<Object, ParseError> {
-    let mut lexer = Lexer::new(text);
-    let (token, at) = lexer.next()?;
+    let text = text.replace("\r\n", "\n");
+    let mut lexer = Lexer::new(&text);
+    let (token, at) = lexer.next();
     let mut parser = Parser { lexer, token, at, depth: 0 };
-    let object = parser.items(&Token::End)?;
-    match parser.token {
-        Token::End => Ok(object),
-        _ => Err(parser.error(format!("object expected closing RBRACE got: {}", parser.token.name()))),
+    let object = parser.items(&Token::End);
+    match parser.lexer.mistake() {
+        Some(mistake) => Err(mistake),
+        None => object,
     }
 }
 
@@ -25,59 +26,59 @@ impl Parser<'_> {
         ParseError::Hcl(self.at, message.into())
     }
 
-    fn next(&mut self) -> Result<(), ParseError> {
-        (self.token, self.at) = self.lexer.next()?;
-        Ok(())
+    fn next(&mut self) {
+        (self.token, self.at) = self.lexer.next();
     }
 
     fn items(&mut self, end: &Token) -> Result<Object, ParseError> {
         let mut object = Object::default();
-        while self.token != *end {
-            if self.token == Token::End {
-                return Err(self.error("object expected closing RBRACE got: EOF"));
+        while self.token != *end && self.token != Token::End {
+            let keys = self.keys()?;
+            if self.token == Token::Assign {
+                self.next();
+                // A key without value at the end of the text is no mistake, and no item either.
+                if self.token == Token::End {
+                    break;
+                }
             }
-            object.items.push(self.item()?);
+            let value = self.value()?;
+            object.items.push(Item { keys, value });
             if self.token == Token::Comma {
-                self.next()?;
+                self.next();
             }
         }
-        Ok(object)
-    }
-
-    fn item(&mut self) -> Result<Item, ParseError> {
-        let keys = self.keys()?;
-        let value = match self.token {
-            Token::Assign => {
-                self.next()?;
-                self.value()?
-            }
-            _ => self.object()?,
-        };
-        Ok(Item { keys, value })
+        match self.token == *end {
+            true => Ok(object),
+            false => Err(self.error("object expected closing RBRACE got: EOF")),
+        }
     }
 
     /// One or more keys, up to `=` or `{`. Several keys want a block (SC-021).
     fn keys(&mut self) -> Result<Vec<Key>, ParseError> {
-        let mut keys = Vec::new();
+        let mut keys: Vec<Key> = Vec::new();
         loop {
             let (name, bare) = match &self.token {
                 Token::Ident(name) => (name.clone(), true),
                 Token::String(name) => (name.clone(), false),
-                // `true = 1` reads as a key of that name.
-                Token::Bool(value) if keys.is_empty() => (value.to_string(), true),
                 Token::Assign if keys.len() == 1 => return Ok(keys),
-                Token::Assign if keys.len() > 1 => {
-                    return Err(self.error("nested object expected: LBRACE got: ASSIGN"));
-                }
+                Token::Assign if keys.is_empty() => return Err(self.error("no object keys found!")),
+                Token::Assign => return Err(self.error("nested object expected: LBRACE got: ASSIGN")),
                 Token::LBrace if !keys.is_empty() => return Ok(keys),
                 Token::LBrace => return Err(self.error("expected: IDENT | STRING got: LBRACE")),
+                Token::End | Token::RBrace if !keys.is_empty() => {
+                    let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+                    return Err(self.error(format!(
+                        "key '{}' expected start of object ('{{') or assignment ('=')",
+                        names.join(" ")
+                    )));
+                }
                 other => {
                     return Err(self
                         .error(format!("expected: IDENT | STRING | ASSIGN | LBRACE got: {}", other.name())));
                 }
             };
             keys.push(Key { name, bare, position: self.at });
-            self.next()?;
+            self.next();
         }
     }
 
@@ -100,7 +101,7 @@ impl Parser<'_> {
                 return Err(self.error(format!("unknown token: {}", self.token.name())));
             }
         };
-        self.next()?;
+        self.next();
         Ok(value)
     }
 
@@ -116,33 +117,53 @@ impl Parser<'_> {
 
     fn object(&mut self) -> Result<Value, ParseError> {
         let at = self.at;
-        self.next()?;
+        self.next();
         let object = self.nested(|parser| parser.items(&Token::RBrace))?;
-        self.next()?;
+        self.next();
         Ok(Value::Object(object, at))
+    }
+
+    /// A mistake within an object or a list of a list is reported where that begins.
+    fn element(&mut self) -> Result<Value, ParseError> {
+        let at = self.at;
+        let what = match self.token {
+            Token::LBrace => "object",
+            Token::LBracket => "list",
+            _ => return self.value(),
+        };
+        self.value().map_err(|error| {
+            ParseError::Hcl(at, format!("error while trying to parse {what} within list: {error}"))
+        })
     }
 
     fn list(&mut self) -> Result<Value, ParseError> {
         let at = self.at;
-        self.next()?;
+        self.next();
         let list = self.nested(|parser| {
             let mut list = Vec::new();
-            while parser.token != Token::RBracket {
-                list.push(parser.value()?);
+            loop {
                 match parser.token {
-                    Token::Comma => parser.next()?,
-                    Token::RBracket => {}
-                    _ => {
-                        return Err(parser.error(format!(
-                            "error parsing list, expected comma or list end, got: {}",
-                            parser.token.name()
-                        )));
+                    Token::RBracket => return Ok(list),
+                    // Commas too many are no mistake.
+                    Token::Comma => {
+                        parser.next();
+                        continue;
+                    }
+                    _ => list.push(parser.element()?),
+                }
+                // Behind a list none is needed.
+                match (&parser.token, list.last()) {
+                    (Token::Comma, _) => parser.next(),
+                    (Token::RBracket, _) | (_, Some(Value::List(..))) => {}
+                    (other, _) => {
+                        let name = other.name();
+                        return Err(parser
+                            .error(format!("error parsing list, expected comma or list end, got: {name}")));
                     }
                 }
             }
-            Ok(list)
         })?;
-        self.next()?;
+        self.next();
         Ok(Value::List(list, at))
     }
 }

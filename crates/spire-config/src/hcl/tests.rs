@@ -12,11 +12,13 @@ fn literals_read_as_hcl_1_reads_them() {
         (r#""\x41\u00e9\101""#, "AéA"),
         (r#""${var("x")}""#, "${var(\"x\")}"),
         ("<<EOF\na\n  b\nEOF\n", "a\n  b\n"),
+        ("<<EOF\r\na\r\n  EOF\r\n", "a\n  "),
         ("<<-EOF\n    a\n      b\n    EOF\n", "a\n  b\n"),
+        ("<<-EOF\n  a\n b\n  EOF\n", "  a\n b\n"),
     ] {
         assert!(matches!(value(text), Value::String(found, _) if found == expected), "{text}");
     }
-    for text in ["12", "-3", "0x1F", "017", "1.5", "1e3"] {
+    for text in ["12", "-3", "0x1F", "017", "08", "1.5", "1e3", ".5"] {
         assert!(matches!(value(text), Value::Number(found, _) if found == text), "{text}");
     }
 }
@@ -40,7 +42,15 @@ fn errors_name_the_line() {
         ("a {\n b = 1\n", "At 3:"),
         ("{ // no\n}", "1:3: illegal char: /"),
         ("\n a = = 1", "At 2:"),
-        ("a = 1\nb = \"x\n\"", "At 2:"),
+        ("a = 1\nb = \"x\n\"", "At 3:"),
+        ("a = 24h\nb = 1", "At 2:"),
+        ("a = [\n1,\n{ b\n= = 1 }]", "At 3:"),
+        ("true = 1", "At 1:"),
+        ("a = 1 '\nb = ?", "At 1:"),
+        ("a = <<-EOF\n x\nEOF\n", "At 4:"),
+        (r#"{"a": [null]}"#, "unexpected token while parsing list: NULL"),
+        (r#"{"a": , "b": 1}"#, "Expected object value, got unknown token: 1:7 COMMA ,"),
+        (r#"{"a": 01}"#, "1:8: numbers cannot start with 0"),
     ] {
         let error = parse(text).unwrap_err().to_string();
         assert!(error.starts_with(start), "{text:?}: {error}");
@@ -98,4 +108,20 @@ fn json_that_ends_too_early_or_too_late_is_read_as_far_as_it_goes() {
     }
     assert!(parse(r#"{"a": ["x""#).is_err());
     assert!(parse(r#"{"a": 1 # no"#).is_err());
+}
+
+#[test]
+fn a_key_that_the_text_ends_behind_is_left_out() {
+    // SC-020; recorded from SPIRE 1.15.3
+    assert_eq!(parse("a = 1\nb = \n").unwrap().to_hcl(), "a = 1");
+    assert!(parse("a { b = \n").is_err());
+    assert!(parse("a = 1\nb").is_err());
+}
+
+#[test]
+fn lists_may_have_commas_too_many_and_lists_in_lists_none() {
+    // SC-020
+    for (text, same) in [("[,1,,2,]", "k = [1, 2]"), ("[[1] [2]]", "k = [[1], [2]]")] {
+        assert_eq!(parse(&format!("k = {text}")).unwrap().to_hcl(), same);
+    }
 }
