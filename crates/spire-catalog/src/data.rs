@@ -12,13 +12,13 @@ pub(crate) struct Loaded<'a> {
     pub hash: String,
 }
 
-/// Reads the data; inline data never fails.
+/// Reads the data; inline data never fails. The error is what a log line says of it.
 pub(crate) fn load(data: &PluginData) -> Result<Loaded<'_>, String> {
     match data {
         PluginData::None => Ok(Loaded { object: Cow::Owned(Object::default()), hash: String::new() }),
         PluginData::Inline(object) => Ok(Loaded { object: Cow::Borrowed(object), hash: String::new() }),
         PluginData::File(path) => {
-            let text = read(path)?;
+            let text = read(path).map_err(|text| format!("failed to load plugin data: {text}"))?;
             let object = spire_config::parse(&text).map_err(|error| {
                 format!("rpc error: code = InvalidArgument desc = unable to decode configuration: {error}")
             })?;

@@ -184,12 +184,7 @@ impl<'a> Loader<'a> {
         if !built_in.configurable && config.data != PluginData::None {
             return Err(configure("no supported configuration interface found".to_owned()));
         }
-        let loaded = data::load(&config.data).map_err(|text| match &config.data {
-            PluginData::File(_) if !text.starts_with("rpc error") => {
-                configure(format!("failed to load plugin data: {text}"))
-            }
-            _ => configure(text),
-        })?;
+        let loaded = data::load(&config.data).map_err(configure)?;
         let instance =
             (built_in.build)(self.context, &loaded.object).map_err(|error| configure(error.rpc_text()))?;
         let live = Live::new(kind, &config.name, instance);
@@ -239,9 +234,11 @@ pub(crate) fn notes<T: ?Sized>(
     {
         return Ok(vec![format!("failed to read plugin configuration: {text}")]);
     }
+    if !built_in.configurable {
+        return Ok(Vec::new());
+    }
     Ok(match data::load(&config.data) {
-        Ok(loaded) if built_in.configurable => (built_in.validate)(context, &loaded.object),
-        Ok(_) => Vec::new(),
+        Ok(loaded) => (built_in.validate)(context, &loaded.object),
         Err(text) => {
             vec![text.strip_prefix("rpc error: code = InvalidArgument desc = ").unwrap_or(&text).to_owned()]
         }

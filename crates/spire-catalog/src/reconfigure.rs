@@ -54,8 +54,7 @@ struct Watched<T: ?Sized> {
 
 impl<T: ?Sized> Watched<T> {
     fn attempt(&self) -> Result<Option<String>, String> {
-        let Loaded { object, hash } =
-            data::load(&self.data).map_err(|text| format!("failed to load plugin data: {text}"))?;
+        let Loaded { object, hash } = data::load(&self.data)?;
         if hash == self.hash {
             return Ok(None);
         }

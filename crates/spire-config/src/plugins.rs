@@ -46,14 +46,20 @@ pub enum PluginConfigError {
 
 /// The plugins in the order of the file, which is the order of loading.
 pub fn plugins(section: &Object) -> Result<Vec<PluginConfig>, PluginConfigError> {
-    let mut all: Vec<PluginConfig> = Vec::new();
-    for (kind, name, body) in declarations(section)? {
-        if all.iter().any(|known| known.kind == kind && known.name == name) {
-            return Err(PluginConfigError::Twice { kind, name });
+    let declared = declarations(section)?;
+    for (place, (kind, name, _)) in declared.iter().enumerate() {
+        if declared[..place].iter().any(|(known, other, _)| known == kind && other == name) {
+            return Err(PluginConfigError::Twice { kind: kind.clone(), name: name.clone() });
         }
-        all.push(plugin(kind, name, &body)?);
     }
-    Ok(all)
+    let read: Vec<(PluginConfig, bool)> =
+        declared.into_iter().map(|(kind, name, body)| plugin(kind, name, &body)).collect::<Result<_, _>>()?;
+    match read.iter().find(|(_, both)| *both) {
+        Some((PluginConfig { kind, name, .. }, _)) => {
+            Err(PluginConfigError::BothData { kind: kind.clone(), name: name.clone() })
+        }
+        None => Ok(read.into_iter().map(|(plugin, _)| plugin).collect()),
+    }
 }
 
 /// All nestings lead to type, name and body.
@@ -94,7 +100,8 @@ fn not_a_block(item: &Item) -> DecodeError {
     }
 }
 
-fn plugin(kind: String, name: String, body: &Object) -> Result<PluginConfig, PluginConfigError> {
+/// One plugin, and whether it has both kinds of data: that is said once all of them could be read.
+fn plugin(kind: String, name: String, body: &Object) -> Result<(PluginConfig, bool), PluginConfigError> {
     let mut fields = Fields::new(body);
     let read = |fields: &mut Fields<'_>| -> Result<_, DecodeError> {
         Ok((
@@ -102,26 +109,25 @@ fn plugin(kind: String, name: String, body: &Object) -> Result<PluginConfig, Plu
             fields.strings("plugin_args")?,
             fields.string("plugin_checksum")?.unwrap_or_default(),
             fields.bool("enabled")?.unwrap_or(true),
-            fields.string("plugin_data_file")?.unwrap_or_default(),
+            fields.string("plugin_data_file")?,
         ))
     };
     let (command, args, checksum, enabled, file) = read(&mut fields)?;
     let inline = inline_data(&mut fields)?;
-    let data = match (inline, file.is_empty()) {
-        (Some(_), false) => return Err(PluginConfigError::BothData { kind, name }),
-        (Some(object), true) if object.items.is_empty() => PluginData::None,
-        (Some(object), true) => PluginData::Inline(object),
-        (None, false) => PluginData::File(file.into()),
-        (None, true) => PluginData::None,
+    let both = inline.is_some() && file.is_some();
+    let data = match (inline, file) {
+        (_, Some(file)) => PluginData::File(file.into()),
+        (Some(object), None) if !object.items.is_empty() => PluginData::Inline(object),
+        _ => PluginData::None,
     };
-    Ok(PluginConfig { kind, name, command, args, checksum, data, enabled })
+    Ok((PluginConfig { kind, name, command, args, checksum, data, enabled }, both))
 }
 
 /// `plugin_data` as block, as HCL text in a string, or empty.
 fn inline_data(fields: &mut Fields<'_>) -> Result<Option<Object>, PluginConfigError> {
     match fields.value("plugin_data") {
         None | Some(Value::Object(..)) => Ok(fields.block("plugin_data")?.map(|block| block.to_object())),
-        Some(Value::String(text, _)) if text.trim().is_empty() => Ok(None),
+        Some(Value::String(text, _)) if text.trim().is_empty() => Ok(Some(Object::default())),
         Some(Value::String(text, _)) => {
             crate::parse(text).map(Some).map_err(|error| PluginConfigError::Data(error.to_string()))
         }
@@ -167,6 +173,14 @@ mod tests {
             (
                 "A \"x\" { plugin_data { a = 1 } plugin_data_file = \"f\" }",
                 "failed to create plugin config for \"A\"/\"x\": only one of [plugin_data, plugin_data_file] can be used",
+            ),
+            (
+                "A \"x\" { plugin_data {} plugin_data_file = \"\" }",
+                "failed to create plugin config for \"A\"/\"x\": only one of [plugin_data, plugin_data_file] can be used",
+            ),
+            (
+                "A \"x\" { plugin_data {} plugin_data_file = \"f\" }\nA \"x\" {}",
+                "plugin \"A\"/\"x\" declared more than once",
             ),
         ] {
             assert_eq!(plugins(&parse(text).unwrap()).unwrap_err().to_string(), error);

@@ -10,7 +10,7 @@ use serde::Serialize as _;
 use serde_json::ser::PrettyFormatter;
 use serde_json::{Map, Value};
 use spire_crypto::PrivateKey;
-use spire_plugin::PluginError;
+use spire_plugin::{Code, PluginError};
 use zeroize::Zeroizing;
 
 use super::ring::{KeyRing, LocalKey};
@@ -21,10 +21,9 @@ pub(super) fn read(path: &Path) -> Result<KeyRing, PluginError> {
         Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(KeyRing::new()),
         Err(error) => {
-            return Err(PluginError::internal(format!(
-                "unable to load keys from {:?}: {error}",
-                path.display().to_string()
-            )));
+            let doing = if error.kind() == std::io::ErrorKind::IsADirectory { "read" } else { "open" };
+            let reason = spire_runtime::logging::os_error_text(&error);
+            return Err(PluginError::new(Code::Unknown, format!("{doing} {}: {reason}", path.display())));
         }
     };
     let undecodable = |error: &dyn std::fmt::Display| {

@@ -152,24 +152,20 @@ fn own_trust(raw: &Raw, problems: &mut Vec<PluginError>) -> Option<Trust> {
 
 /// NA-052
 fn roots(raw: &Raw, problems: &mut Vec<PluginError>) -> Option<Roots> {
-    let mut refuse = |text: String| {
-        problems.push(PluginError::invalid(text));
-        None
-    };
-    let paths: Vec<PathBuf> = match (raw.bundle_path.is_empty(), raw.bundle_paths.is_empty()) {
-        (false, false) => {
-            return refuse(
-                "only one of ca_bundle_path or ca_bundle_paths can be configured, not both".to_owned(),
-            );
+    let before = problems.len();
+    let mut refuse = |text: String| problems.push(PluginError::invalid(text));
+    let one = (!raw.bundle_path.is_empty()).then_some(&raw.bundle_path);
+    match (one, &raw.bundle_paths[..]) {
+        (Some(_), [_, ..]) => {
+            refuse("only one of ca_bundle_path or ca_bundle_paths can be configured, not both".to_owned());
         }
-        (true, true) => {
-            return refuse("one of ca_bundle_path or ca_bundle_paths must be configured".to_owned());
-        }
-        (false, true) => vec![raw.bundle_path.clone().into()],
-        (true, false) => raw.bundle_paths.iter().map(PathBuf::from).collect(),
-    };
+        (None, []) => refuse("one of ca_bundle_path or ca_bundle_paths must be configured".to_owned()),
+        _ => {}
+    }
     let mut certificates = Vec::new();
-    for path in paths {
+    // With both, the one is looked at, too, so that all that is wrong is said at once.
+    let paths = one.map_or(&raw.bundle_paths[..], std::slice::from_ref);
+    for path in paths.iter().map(PathBuf::from) {
         let loaded = std::fs::read(&path)
             .map_err(|error| {
                 format!("open {}: {}", path.display(), spire_runtime::logging::os_error_text(&error))
@@ -178,16 +174,17 @@ fn roots(raw: &Raw, problems: &mut Vec<PluginError>) -> Option<Roots> {
         match loaded {
             Ok(loaded) => certificates.extend(loaded),
             Err(text) => {
-                return refuse(format!(
-                    "unable to load trust bundle {:?}: {text}",
-                    path.display().to_string()
-                ));
+                refuse(format!("unable to load trust bundle {:?}: {text}", path.display().to_string()));
             }
         }
     }
     match Roots::new(certificates) {
-        Ok(roots) => Some(roots),
-        Err(error) => refuse(format!("unable to load trust bundle: {error}")),
+        Ok(roots) if problems.len() == before => Some(roots),
+        Ok(_) => None,
+        Err(error) => {
+            problems.push(PluginError::invalid(format!("unable to load trust bundle: {error}")));
+            None
+        }
     }
 }
 
@@ -443,6 +440,22 @@ mod tests {
     fn payload(leaf: &Certificate) -> Vec<u8> {
         let certificates = vec![Base64(leaf.der().to_vec())];
         serde_json::to_vec(&AttestationData { certificates }).unwrap()
+    }
+
+    #[test]
+    fn everything_that_is_wrong_with_the_bundles_is_said() {
+        // NA-052, SC-146
+        let text = "ca_bundle_path = \"/none\"\nca_bundle_paths = [\"b\"]";
+        let problems = Settings::read(&spire_config::parse(text).unwrap()).err().unwrap();
+        let texts: Vec<String> = problems.iter().map(PluginError::rpc_text).collect();
+        assert_eq!(texts.len(), 2, "{texts:?}");
+        assert!(
+            texts[0].ends_with("only one of ca_bundle_path or ca_bundle_paths can be configured, not both")
+        );
+        assert!(
+            texts[1]
+                .ends_with("unable to load trust bundle \"/none\": open /none: no such file or directory")
+        );
     }
 
     #[tokio::test]
