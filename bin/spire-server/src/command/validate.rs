@@ -30,15 +30,14 @@ async fn validate(context: Context<'_>) -> Outcome {
     let settings = loaded.settings;
     let plugin_context =
         PluginContext { trust_domain: settings.trust_domain.clone(), clock: SystemClock::shared() };
-    let mut notes = match ServerPlugins::validate(&settings.plugins, BUILT_INS, &plugin_context) {
+    let notes = match notes(&settings.plugins, &plugin_context) {
         Ok(notes) => notes,
-        Err(error) => {
+        Err(reason) => {
             // Without the end of the line, as scripts know it (SC-404).
-            context.env.err(&format!("Could not validate configuration file: {error}"));
+            context.env.err(&format!("Could not validate configuration file: {reason}"));
             return Err(Failure::Code(1));
         }
     };
-    notes.extend(datastore_notes(&settings.plugins));
     if notes.is_empty() {
         context.env.out("SPIRE server configuration file is valid.\n");
         return Ok(());
@@ -58,25 +57,29 @@ fn report(notes: &Notes) -> String {
     text
 }
 
+/// What is wrong with the plugins; `Err` if that cannot even be told (SC-404).
+fn notes(plugins: &[PluginConfig], context: &PluginContext) -> Result<Notes, String> {
+    let datastore = datastore_notes(plugins)?;
+    let mut notes =
+        ServerPlugins::validate(plugins, BUILT_INS, context).map_err(|error| error.to_string())?;
+    notes.extend(datastore);
+    Ok(notes)
+}
+
 /// The datastore is looked at by itself; its problems show twice (SC-405).
-fn datastore_notes(plugins: &[PluginConfig]) -> Option<(String, Vec<String>)> {
+fn datastore_notes(plugins: &[PluginConfig]) -> Result<Option<(String, Vec<String>)>, String> {
     let name = "DataStore \"sql\"".to_owned();
     let Some(config) = plugins.iter().find(|config| config.kind == "DataStore") else {
-        return Some((name, vec!["'datastore' must be configured".to_owned()]));
+        return Ok(Some((name, vec!["'datastore' must be configured".to_owned()])));
     };
     let text = match &config.data {
         PluginData::None => String::new(),
         PluginData::Inline(object) => object.to_hcl(),
-        PluginData::File(path) => match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => {
-                let reason = spire_runtime::logging::os_error_text(&error);
-                let note = format!("failed to read plugin configuration: open {}: {reason}", path.display());
-                return Some((name, vec![note]));
-            }
-        },
+        PluginData::File(path) => std::fs::read_to_string(path).map_err(|error| {
+            let reason = spire_runtime::logging::os_error_text(&error);
+            format!("failed to get DataStore configuration: open {}: {reason}", path.display())
+        })?,
     };
-    let error = DatastoreSettings::from_hcl(&text).err()?.to_string();
-    let note = error.strip_prefix("datastore-sql: ").unwrap_or(&error).to_owned();
-    Some((name, vec![note.clone(), note]))
+    let note = DatastoreSettings::check_hcl(&text).err().map(|error| error.to_string());
+    Ok(note.map(|note| (name, vec![note.clone(), note])))
 }

@@ -10,6 +10,23 @@ impl DatastoreSettings {
     /// What an operator wrote, checked as far as upstream checks it before it connects. Unknown keys are ignored
     /// (SA-256).
     pub fn from_hcl(text: &str) -> Result<Self> {
+        let (mut settings, lifetime) = Self::read(text)?;
+        if let Some(text) = lifetime {
+            let lifetime = duration::parse(&text)
+                .map_err(|error| plain(format!("failed to parse conn_max_lifetime {text:?}: {error}")))?;
+            // Zero and less mean forever, as for Go's pool.
+            settings.conn_max_lifetime = Some(lifetime.to_std()).filter(|lifetime| !lifetime.is_zero());
+        }
+        Ok(settings)
+    }
+
+    /// What `validate` says: upstream reads the lifetime of connections at start only (SC-405).
+    pub fn check_hcl(text: &str) -> Result<()> {
+        Self::read(text).map(drop)
+    }
+
+    /// The settings, and the lifetime of connections as it is written.
+    fn read(text: &str) -> Result<(Self, Option<String>)> {
         let object = spire_config::parse(text).map_err(plain)?;
         let mut fields = Fields::new(&object);
         let mut string =
@@ -29,13 +46,7 @@ impl DatastoreSettings {
         settings.log_sql = fields.bool("log_sql").map_err(plain)?.unwrap_or(false);
         settings.database_type = database_type(&mut fields)?;
         settings.validate()?;
-        if let Some(text) = lifetime {
-            let lifetime = duration::parse(&text)
-                .map_err(|error| plain(format!("failed to parse conn_max_lifetime {text:?}: {error}")))?;
-            // Zero and less mean forever, as for Go's pool.
-            settings.conn_max_lifetime = Some(lifetime.to_std()).filter(|lifetime| !lifetime.is_zero());
-        }
-        Ok(settings)
+        Ok((settings, lifetime))
     }
 }
 
@@ -143,6 +154,7 @@ mod tests {
         ] {
             let error = DatastoreSettings::from_hcl(text).unwrap_err();
             assert_eq!(error.to_string(), expected, "{text}");
+            assert_eq!(DatastoreSettings::check_hcl(text).is_ok(), text.contains("lifetime"));
         }
     }
 }
