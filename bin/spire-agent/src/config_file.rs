@@ -210,6 +210,9 @@ fn start_log(agent: &RawAgent, stream: LogStream) -> Result<LogHandle, String> {
         stream,
         ..LogOptions::default()
     };
+    if let Some(path) = &options.file {
+        logging::create_file(path).map_err(|error| error.to_string())?;
+    }
     options.level = agent.log_level.parse().map_err(|error| not_started(&error))?;
     options.format = agent.log_format.parse().map_err(|error| not_started(&error))?;
     logging::init(options).map_err(|error| error.to_string())

@@ -20,7 +20,7 @@ use spire_runtime::logging::{self, LogHandle, LogOptions, LogStream};
 use spire_server::{PruneAgents, ServerSettings};
 use spire_types::{SpiffeId, TrustDomain};
 
-use raw::{RawFile, RawServer};
+use raw::{PolicyEngine, RawFile, RawServer};
 
 const DEFAULT_PATH: &str = "conf/server/server.conf";
 const DEFAULT_BIND_ADDRESS: &str = "0.0.0.0";
@@ -149,6 +149,9 @@ fn start_log(server: &RawServer, stream: LogStream) -> Result<LogHandle, String>
         stream,
         ..LogOptions::default()
     };
+    if let Some(path) = &options.file {
+        logging::create_file(path).map_err(|error| error.to_string())?;
+    }
     options.level = server.log_level.parse().map_err(|error| not_started(&error))?;
     options.format = server.log_format.parse().map_err(|error| not_started(&error))?;
     logging::init(options).map_err(|error| error.to_string())
@@ -249,6 +252,7 @@ fn settings(server: &RawServer, trust_domain: TrustDomain, bind_address: SocketA
         full_cache_reload_interval: intervals::FULL_CACHE_RELOAD,
         prune_events_older_than: intervals::PRUNE_EVENTS,
         event_timeout: intervals::EVENT_TIMEOUT,
+        empty_policy_engine: server.experimental.policy_engine == Some(PolicyEngine::Empty),
         max_attested_node_info_staleness: std::time::Duration::ZERO,
         prune_agents: None,
         agent_spiffe_id_as_selector: server.experimental.agent_spiffe_id_as_selector,

@@ -23,7 +23,7 @@ mod record;
 mod text;
 mod value;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
@@ -122,6 +122,12 @@ pub fn init(options: LogOptions) -> Result<LogHandle, LogError> {
         return Ok(handle.clone());
     }
     Ok(INSTALLED.get_or_init(|| LogHandle { sink }).clone())
+}
+
+/// Makes the log file if it is not there, as [`init`] does. SPIRE has it before it looks at level and format (SC-066).
+pub fn create_file(path: &Path) -> Result<(), LogError> {
+    let made = output::append(path).map(drop);
+    made.map_err(|source| LogError::Open { path: path.to_owned(), source })
 }
 
 /// Changes the running logger.

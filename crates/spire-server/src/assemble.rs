@@ -40,7 +40,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(12);
 /// Why a server did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    #[error("failed to create data directory {path:?}: {reason}")]
+    #[error("mkdir {path}: {reason}")]
     DataDir { path: String, reason: String },
     #[error("{0}")]
     Datastore(String),
@@ -54,6 +54,10 @@ pub enum ServerError {
     Authority(#[from] RotateError),
     #[error(transparent)]
     ServerSvid(#[from] ServerSvidError),
+    #[error("unable to obtain authpolicy engine: policy engine configuration must define a provider")]
+    NoPolicyProvider,
+    #[error("full cache reload interval must be greater than cache reload interval")]
+    ReloadIntervals,
     #[error(transparent)]
     Entries(#[from] EntryCacheError),
     #[error("listen tcp {address}: bind: {reason}")]
@@ -123,9 +127,13 @@ async fn supervised(
 
 fn create_data_dir(settings: &ServerSettings) -> Result<(), ServerError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&settings.data_dir);
-    made.map_err(|error| ServerError::DataDir {
-        path: settings.data_dir.display().to_string(),
-        reason: spire_runtime::logging::os_error_text(&error),
+    made.map_err(|error| {
+        // The first that is none.
+        let path = settings.data_dir.ancestors().filter(|path| !path.is_dir()).last();
+        ServerError::DataDir {
+            path: path.unwrap_or(&settings.data_dir).display().to_string(),
+            reason: spire_runtime::logging::os_error_text(&error),
+        }
     })
 }
 
@@ -191,6 +199,12 @@ async fn start(
     let authorities = Arc::new(authorities);
     let server_svid = Arc::new(ServerSvid::new(authorities.authority().clone(), clock.clone()));
     server_svid.rotate().await?;
+    if settings.empty_policy_engine {
+        return Err(ServerError::NoPolicyProvider);
+    }
+    if settings.full_cache_reload_interval <= settings.cache_reload_interval {
+        return Err(ServerError::ReloadIntervals);
+    }
     let foreign = settings.admin_ids.iter().map(|id| id.trust_domain().clone());
     let bundles = Arc::new(BundleCache::new(datastore.clone(), settings.trust_domain.clone(), foreign));
     bundles.refresh().await?;
@@ -259,13 +273,17 @@ async fn check_trust_domain(settings: &ServerSettings, datastore: &Datastore) ->
         }
     }
     if let Some(text) = datastore.first_agent_spiffe_id().await? {
-        let foreign = text.parse::<spire_types::SpiffeId>().map(|id| !id.is_member_of(own));
-        if foreign.unwrap_or(true) {
-            tracing::warn!(
-                agent_id = text,
-                trust_domain = own.as_str(),
-                "An attested node of another trust domain has been found; it cannot be used here"
-            );
+        match text.parse::<spire_types::SpiffeId>() {
+            Ok(id) if id.is_member_of(own) => {}
+            Ok(id) => tracing::warn!(
+                "An attested node with trust domain '{}' has been detected, which does not match the configured trust domain of '{own}'. Agents may need to be reconfigured to use new trust domain",
+                id.trust_domain()
+            ),
+            Err(error) => tracing::warn!(
+                error = %error,
+                spiffe_id = text,
+                "could not parse SPIFFE ID, from attested node"
+            ),
         }
     }
     Ok(())
@@ -365,6 +383,7 @@ fn spawn_followers(supervisor: &Supervisor, core: &Arc<Core>) {
     let (bundles, clock) = (core.bundles.clone(), core.clock.clone());
     supervisor.spawn("bundle-cache", move |stop| async move {
         bundles.follow(clock, stop).await;
+        tracing::info!(subsystem_name = "bundle_client", "Shutting down");
         done()
     });
     // A rotation shows in handshakes and in GetBundle at once.

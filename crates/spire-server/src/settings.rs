@@ -30,6 +30,8 @@ pub struct ServerSettings {
     pub full_cache_reload_interval: Duration,
     pub prune_events_older_than: Duration,
     pub event_timeout: Duration,
+    /// A policy engine is asked for without saying which: the start fails (SC-091).
+    pub empty_policy_engine: bool,
     /// How old knowledge about an agent may be that an API call trusts (SA-251).
     pub max_attested_node_info_staleness: Duration,
     pub prune_agents: Option<PruneAgents>,

@@ -6,7 +6,7 @@ use spire_config::duration;
 
 use super::Loaded;
 use super::federation::deprecated;
-use super::raw::RawExperimental;
+use super::raw::{PolicyEngine, RawExperimental};
 
 pub(super) const CACHE_RELOAD: Duration = Duration::from_secs(5);
 pub(super) const FULL_CACHE_RELOAD: Duration = Duration::from_secs(24 * 3600);
@@ -42,14 +42,21 @@ pub(super) fn resolve(raw: &RawExperimental, loaded: &mut Loaded) -> Result<(), 
     }
     interval(&raw.sql_transaction_timeout, "SQL transaction timeout", &mut settings.event_timeout)?;
     interval(&raw.event_timeout, "event timeout", &mut settings.event_timeout)?;
+    if let Some((key, text)) = [
+        ("cache_reload_interval", &raw.cache_reload_interval),
+        ("prune_events_older_than", &raw.prune_events_older_than),
+        ("sql_transaction_timeout", &raw.sql_transaction_timeout),
+        ("event_timeout", &raw.event_timeout),
+    ]
+    .into_iter()
+    .find(|(_, text)| duration::parse(text).is_ok_and(|value| value.0 < 0))
+    {
+        loaded.refused = Some(format!("experimental.{key} must not be negative: {text}"));
+    }
     if raw.events_based_cache {
         tracing::info!("Using events based cache");
     }
-    if settings.full_cache_reload_interval <= settings.cache_reload_interval {
-        loaded.refused =
-            Some("full cache reload interval must be greater than cache reload interval".to_owned());
-    }
-    if raw.has_policy_engine {
+    if raw.policy_engine == Some(PolicyEngine::Local) {
         loaded.not_built.push("experimental.auth_opa_policy_engine".to_owned());
     }
     for flag in &raw.feature_flags {

@@ -61,11 +61,18 @@ pub(super) struct RawSubject {
     pub common_name: String,
 }
 
+/// `auth_opa_policy_engine {}` (SC-091).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PolicyEngine {
+    Empty,
+    Local,
+}
+
 /// `experimental {}` (SC-090 to SC-103).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct RawExperimental {
     pub agent_spiffe_id_as_selector: bool,
-    pub has_policy_engine: bool,
+    pub policy_engine: Option<PolicyEngine>,
     pub cache_reload_interval: String,
     pub full_cache_reload_interval: String,
     pub events_based_cache: bool,
@@ -182,19 +189,20 @@ fn decode_profiling(fields: &mut Fields<'_>) -> Decoded<bool> {
 }
 
 fn decode_experimental(mut fields: Fields<'_>) -> Decoded<RawExperimental> {
-    let has_policy_engine = match fields.block("auth_opa_policy_engine")? {
-        Some(mut engine) => {
-            if let Some(mut local) = engine.block("local")? {
+    let policy_engine = match fields.block("auth_opa_policy_engine")? {
+        Some(mut engine) => Some(match engine.block("local")? {
+            Some(mut local) => {
                 local.text("rego_path")?;
                 local.text("policy_data_path")?;
+                PolicyEngine::Local
             }
-            true
-        }
-        None => false,
+            None => PolicyEngine::Empty,
+        }),
+        None => None,
     };
     Ok(RawExperimental {
         agent_spiffe_id_as_selector: fields.flag("agent_spiffe_id_as_selector")?,
-        has_policy_engine,
+        policy_engine,
         cache_reload_interval: fields.text("cache_reload_interval")?,
         full_cache_reload_interval: fields.text("full_cache_reload_interval")?,
         events_based_cache: fields.flag("events_based_cache")?,

@@ -66,6 +66,6 @@ impl Output {
     }
 }
 
-fn append(path: &Path) -> io::Result<File> {
+pub(super) fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o640).open(path)
 }
