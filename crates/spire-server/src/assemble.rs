@@ -128,8 +128,9 @@ async fn supervised(
 fn create_data_dir(settings: &ServerSettings) -> Result<(), ServerError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&settings.data_dir);
     made.map_err(|error| {
-        // The first that is none.
-        let path = settings.data_dir.ancestors().filter(|path| !path.is_dir()).last();
+        // The first that is none; a relative path begins with nothing.
+        let missing = |path: &&std::path::Path| !path.as_os_str().is_empty() && !path.is_dir();
+        let path = settings.data_dir.ancestors().filter(missing).last();
         ServerError::DataDir {
             path: path.unwrap_or(&settings.data_dir).display().to_string(),
             reason: spire_runtime::logging::os_error_text(&error),
