@@ -5,7 +5,7 @@ mod intervals;
 mod raw;
 mod ttl_warnings;
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use spire_authority::CredentialSettings;
@@ -217,6 +217,9 @@ fn resolve_bind_address(server: &RawServer) -> Result<SocketAddr, String> {
     let Ok(number) = u16::try_from(port) else {
         return failed(format!("address {port}: invalid port"));
     };
+    if host.parse::<IpAddr>().is_err() && is_number(host) {
+        return failed(format!("lookup {host}: no such host"));
+    }
     match (host, number).to_socket_addrs() {
         // IPv4 first, as Go resolves.
         Ok(found) => {
@@ -227,6 +230,15 @@ fn resolve_bind_address(server: &RawServer) -> Result<SocketAddr, String> {
             }
         }
         Err(_) => failed(format!("lookup {host}: no such host")),
+    }
+}
+
+/// What C libraries take for an address, such as `0x10`, is a name in Go, and nobody has it.
+fn is_number(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    match last.strip_prefix("0x") {
+        Some(hex) => hex.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()),
     }
 }
 
@@ -380,5 +392,28 @@ fn warn_of_missing_parts(server: &RawServer, sinks: &[&str]) {
     }
     if server.profiling_enabled {
         tracing::warn!("profiling_enabled is set, but profiling is not built in this version");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_what_go_takes_for_one() {
+        // SC-053
+        let resolve = |host: &str| {
+            let server = RawServer { bind_address: host.to_owned(), bind_port: 8081, ..RawServer::default() };
+            resolve_bind_address(&server).map(|address| address.to_string())
+        };
+        assert_eq!(resolve("[::1]").unwrap(), "[::1]:8081");
+        assert_eq!(resolve("127.0.0.1").unwrap(), "127.0.0.1:8081");
+        for host in ["0x10", "017", "127.1"] {
+            let error = resolve(host).unwrap_err();
+            assert!(
+                error.starts_with(&format!("could not resolve bind address \"{host}:8081\": ")),
+                "{error}"
+            );
+        }
     }
 }

@@ -66,44 +66,49 @@ impl<'a> Fields<'a> {
         self.items.iter().copied().filter(|entry| entry.key().eq_ignore_ascii_case(name)).collect()
     }
 
-    /// Scalars: the last wins.
-    fn scalar(&mut self, name: &str) -> Option<Entry<'a>> {
-        self.named(name).pop()
+    /// Scalars: the last wins, but each has to fit.
+    fn scalar<T>(
+        &mut self,
+        name: &str,
+        wanted: &str,
+        read: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, DecodeError> {
+        let mut last = None;
+        for entry in self.named(name) {
+            let value = read(&entry.item.value).filter(|_| entry.is_last_key());
+            last = Some(value.ok_or_else(|| wrong(&entry, name, wanted))?);
+        }
+        Ok(last)
     }
 
     /// Whether the key is written at all.
     pub fn has(&mut self, name: &str) -> bool {
-        self.scalar(name).is_some()
+        !self.named(name).is_empty()
     }
 
     /// A string or heredoc, or a number as it was written.
     pub fn string(&mut self, name: &str) -> Result<Option<String>, DecodeError> {
-        let Some(entry) = self.scalar(name) else { return Ok(None) };
-        match (&entry.item.value, entry.is_last_key()) {
-            (Value::String(text, _), true) => Ok(Some(text.clone())),
-            (Value::Number(text, _), true) if !is_float(text) => Ok(Some(text.clone())),
-            _ => Err(wrong(&entry, name, "string")),
-        }
+        self.scalar(name, "string", |value| match value {
+            Value::String(text, _) => Some(text.clone()),
+            Value::Number(text, _) if !is_float(text) => Some(text.clone()),
+            _ => None,
+        })
     }
 
     /// A number, or a number in quotes; base prefixes count.
     pub fn int(&mut self, name: &str) -> Result<Option<i64>, DecodeError> {
-        let Some(entry) = self.scalar(name) else { return Ok(None) };
-        match (&entry.item.value, entry.is_last_key()) {
-            (Value::String(text, _) | Value::Number(text, _), true) => {
-                integer(text).map(Some).ok_or_else(|| wrong(&entry, name, "int"))
-            }
-            _ => Err(wrong(&entry, name, "int")),
-        }
+        self.scalar(name, "int", |value| match value {
+            Value::String(text, _) | Value::Number(text, _) => integer(text),
+            _ => None,
+        })
     }
 
     /// The bare words `true` and `false` only.
     pub fn bool(&mut self, name: &str) -> Result<Option<bool>, DecodeError> {
-        let Some(entry) = self.scalar(name) else { return Ok(None) };
-        match (&entry.item.value, entry.is_last_key()) {
-            (Value::Bool(value, _), true) => Ok(Some(*value)),
-            _ => Err(wrong(&entry, name, "bool")),
-        }
+        self.scalar(name, "bool", |value| match value {
+            Value::Bool(value, _) => Some(*value),
+            _ => None,
+        })
     }
 
     /// A string that is empty when it is not set: upstream tells the two apart for few keys only (SC-030).
@@ -226,7 +231,7 @@ impl<'a> Fields<'a> {
 
     /// The raw value of a key; the last wins.
     pub fn value(&mut self, name: &str) -> Option<&'a Value> {
-        self.scalar(name).filter(Entry::is_last_key).map(|entry| &entry.item.value)
+        self.named(name).pop().filter(Entry::is_last_key).map(|entry| &entry.item.value)
     }
 
     /// What nobody asked for.
@@ -304,10 +309,11 @@ mod tests {
     #[test]
     fn coercions_are_gos() {
         // SC-023
-        let document = parse("s = 12\nb = \"true\"\nl = \"x\"\nf = 1.5").unwrap();
+        let document = parse("s = 12\nb = \"true\"\nl = \"x\"\nf = 1.5\nr = true\nr = \"x\"").unwrap();
         let mut fields = Fields::new(&document);
         assert_eq!(fields.string("s").unwrap().as_deref(), Some("12"));
         assert!(fields.bool("b").is_err());
+        assert_eq!(fields.string("r").unwrap_err().position.line, 5);
         assert!(fields.strings("l").is_err());
         assert!(fields.int("f").is_err());
     }
