@@ -11,17 +11,25 @@ use crate::slot::{Jwt, Slot, X509};
 /// Entries kept of each kind (CA-011).
 const KEPT: usize = 10;
 
-/// Why the journal was not read or written.
+/// Why the journal was not read or written; the texts are whole, as upstream has them.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    #[error("unable to unmarshal entries from CA journal record: {0}")]
+    #[error("failed to load journal from datastore: unable to unmarshal entries from CA journal record: {0}")]
     Undecodable(String),
     #[error("no journal entry found with authority ID {0:?}")]
     NoEntry(String),
-    #[error("failed to get keys from key manager: {0}")]
-    Keys(#[from] PluginError),
-    #[error(transparent)]
-    Datastore(#[from] DatastoreError),
+    #[error(
+        "failed to load journal from datastore: failed to find CA journal record: failed to get keys from key \
+         manager: {0}"
+    )]
+    Keys(PluginError),
+    #[error(
+        "failed to load journal from datastore: failed to find CA journal record: failed to fetch CA journal from \
+         datastore: {0}"
+    )]
+    Fetch(DatastoreError),
+    #[error("could not save CA journal in the datastore: {0}")]
+    Save(DatastoreError),
 }
 
 /// This server's row of `ca_journals`.
@@ -56,9 +64,12 @@ impl Journal {
     /// Finds the row by the keys that are here (CA-047).
     pub(crate) async fn load(datastore: Datastore, keys: &dyn KeyManager) -> Result<Self, JournalError> {
         tracing::debug!(subsystem_name = "ca_manager", "Loading journal from datastore");
-        for key in keys.keys().await? {
+        for key in keys.keys().await.map_err(JournalError::Keys)? {
             let authority_id = key.public_key().subject_key_id_hex();
-            let Some(row) = datastore.fetch_ca_journal(&authority_id).await? else { continue };
+            let Some(row) = datastore.fetch_ca_journal(&authority_id).await.map_err(JournalError::Fetch)?
+            else {
+                continue;
+            };
             tracing::debug!(
                 ca_journal_id = row.id,
                 local_authority_id = authority_id,
@@ -151,11 +162,11 @@ impl Journal {
         let stored = match self.datastore.set_ca_journal(&row).await {
             // Pruned by another server meanwhile: begin a new row.
             Err(error) if error.is_not_found() => {
-                self.datastore.set_ca_journal(&CaJournal { id: 0, ..row }).await?
+                self.datastore.set_ca_journal(&CaJournal { id: 0, ..row }).await
             }
-            other => other?,
+            other => other,
         };
-        self.row_id = stored.id;
+        self.row_id = stored.map_err(JournalError::Save)?.id;
         tracing::debug!(
             ca_journal_id = self.row_id,
             local_authority_id = self.active_x509_id,

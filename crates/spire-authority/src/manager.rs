@@ -27,14 +27,20 @@ pub enum RotateError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     KeyManager(#[from] PluginError),
-    #[error("invalid downstream X509 CA: {0}")]
-    SelfSign(#[source] IssueError),
+    #[error(transparent)]
+    SelfSign(#[from] IssueError),
     #[error(transparent)]
     Datastore(#[from] DatastoreError),
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error("unable to parse CA certificate: {0}")]
+    Certificate(X509Error),
     #[error(transparent)]
     X509(#[from] X509Error),
+    #[error("unable to prune bundle: {0}")]
+    PruneBundle(DatastoreError),
+    #[error("unable to prune CA journals: {0}")]
+    PruneJournals(DatastoreError),
 }
 
 struct State {

@@ -38,8 +38,11 @@ pub enum IssueError {
     Jwt(#[source] SignError),
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// What it was to be, and why it must not leave (CA-246).
+    #[error("invalid {0}: {1}")]
+    Invalid(&'static str, Invalid),
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    InvalidToken(Invalid),
 }
 
 /// Signs with the active authorities. Readers take an immutable snapshot; the

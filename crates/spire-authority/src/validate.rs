@@ -58,7 +58,8 @@ pub(crate) fn window(
             reason: format!("not yet valid until {}", text(not_before)),
         });
     }
-    if now.unix_timestamp() > not_after.unix_timestamp() {
+    // Certificates know whole seconds only.
+    if now > not_after.replace_nanosecond(0).unwrap_or(not_after) {
         return Err(Invalid::Certificate {
             what,
             reason: format!("already expired as of {}", text(not_after)),

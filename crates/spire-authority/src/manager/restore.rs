@@ -6,6 +6,7 @@ use spire_crypto::x509::Certificate;
 use spire_datastore::blob::{JournalBlob, Stored};
 use spire_plugin::ManagedKey;
 use spire_proto::private::{JwtKeyEntry, X509caEntry};
+use spire_runtime::logging::LogValue;
 use spire_types::{Bundle, SlotStatus};
 use time::OffsetDateTime;
 
@@ -17,25 +18,30 @@ use crate::slot::{Jwt, Kind, Letter, Pair, Slot, X509};
 impl AuthorityManager {
     pub(super) async fn restore(&self) -> Result<(), RotateError> {
         let mut state = self.state.lock().await;
-        let bundle = self.datastore.fetch_bundle(&self.settings().trust_domain).await?;
-        let (x509, jwt) = usable(&state.journal.blob, bundle.as_ref());
-        let mut x509_slots = Vec::new();
-        for entry in x509 {
-            x509_slots.extend(self.x509_slot(&entry).await?);
-        }
-        let mut jwt_slots = Vec::new();
-        for entry in jwt {
-            jwt_slots.extend(self.jwt_slot(&entry).await?);
-        }
+        let blob = &state.journal.blob;
         tracing::info!(
-            jwt_keys = jwt_slots.len(),
+            jwt_keys = blob.jwt_keys.len(),
             subsystem_name = "ca_manager",
-            wit_keys = 0,
-            x509_cas = x509_slots.len(),
+            wit_keys = blob.wit_keys.len(),
+            x509_cas = blob.x509_cas.len(),
             "Journal loaded"
         );
-        state.x509 = choose(x509_slots);
-        state.jwt = choose(jwt_slots);
+        let bundle = self.datastore.fetch_bundle(&self.settings().trust_domain).await?;
+        let (x509, jwt) = usable(&state.journal.blob, bundle.as_ref());
+        let mut found = Found::default();
+        for entry in x509.iter().rev() {
+            if found.take(self.x509_slot(entry).await?) {
+                break;
+            }
+        }
+        state.x509 = found.pair();
+        let mut found = Found::default();
+        for entry in jwt.iter().rev() {
+            if found.take(self.jwt_slot(entry).await?) {
+                break;
+            }
+        }
+        state.jwt = found.pair();
         self.activate_restored(&mut state).await;
         Ok(())
     }
@@ -50,15 +56,12 @@ impl AuthorityManager {
         }
     }
 
+    /// The key of a slot, if it is still the one that the entry speaks of (CA-057).
     async fn key_for<K: Kind>(
         &self,
         slot: &Slot<K>,
         public_key: &[u8],
-        not_after: i64,
     ) -> Result<Result<Arc<dyn ManagedKey>, &'static str>, RotateError> {
-        if not_after < self.clock.unix() {
-            return Ok(Err("slot expired"));
-        }
         Ok(match self.keys.key(&slot.key_id()).await? {
             None => Err("no key manager key"),
             Some(key) if key.public_key().pkix() != public_key => {
@@ -68,84 +71,70 @@ impl AuthorityManager {
         })
     }
 
+    fn letter(&self, slot_id: &str, not_after: i64) -> Result<Letter, &'static str> {
+        let letter = Letter::parse(slot_id).ok_or("no slot id")?;
+        if not_after < self.clock.unix() { Err("slot expired") } else { Ok(letter) }
+    }
+
     async fn x509_slot(&self, entry: &X509caEntry) -> Result<Option<Slot<X509>>, RotateError> {
-        let Some(letter) = Letter::parse(&entry.slot_id) else {
-            unusable(
-                "X509CA slot unusable",
-                &entry.slot_id,
-                "no slot id",
-                entry.issued_at,
-                &entry.authority_id,
+        let unusable = |reason| {
+            tracing::warn!(
+                error = reason,
+                issued_at = LogValue::from(at(entry.issued_at)).as_value(),
+                local_authority_id = entry.authority_id,
+                slot = entry.slot_id,
+                status = slot_status(entry.status).as_str(),
+                subsystem_name = "ca_manager",
+                upstream_authority_id = entry.upstream_authority_id,
+                "X509CA slot unusable"
             );
-            return Ok(None);
+            Ok(None)
         };
-        let certificate = Certificate::parse(&entry.certificate)?;
-        let mut slot = Slot::empty(letter);
-        let public_key = certificate.public_key()?;
-        match self.key_for(&slot, public_key.pkix(), entry.not_after).await? {
+        let mut slot = match self.letter(&entry.slot_id, entry.not_after) {
+            Ok(letter) => Slot::empty(letter),
+            Err(reason) => return unusable(reason),
+        };
+        let certificate = Certificate::parse(&entry.certificate).map_err(RotateError::Certificate)?;
+        match self.key_for(&slot, certificate.public_key()?.pkix()).await? {
             Ok(key) => {
                 let material = Arc::new(ActiveX509::new(key, certificate)?);
                 slot.fill(material, at(entry.issued_at), slot_status(entry.status));
                 Ok(Some(slot))
             }
-            Err(reason) => {
-                unusable(
-                    "X509CA slot unusable",
-                    &entry.slot_id,
-                    reason,
-                    entry.issued_at,
-                    &entry.authority_id,
-                );
-                Ok(None)
-            }
+            Err(reason) => unusable(reason),
         }
     }
 
     async fn jwt_slot(&self, entry: &JwtKeyEntry) -> Result<Option<Slot<Jwt>>, RotateError> {
-        let Some(letter) = Letter::parse(&entry.slot_id) else {
-            unusable(
-                "JWT key slot unusable",
-                &entry.slot_id,
-                "no slot id",
-                entry.issued_at,
-                &entry.authority_id,
+        let unusable = |reason| {
+            tracing::warn!(
+                error = reason,
+                issued_at = LogValue::from(at(entry.issued_at)).as_value(),
+                local_authority_id = entry.authority_id,
+                slot = entry.slot_id,
+                status = slot_status(entry.status).as_str(),
+                subsystem_name = "ca_manager",
+                "JWT key slot unusable"
             );
-            return Ok(None);
+            Ok(None)
         };
-        let mut slot = Slot::empty(letter);
-        match self.key_for(&slot, &entry.public_key, entry.not_after).await? {
+        let mut slot = match self.letter(&entry.slot_id, entry.not_after) {
+            Ok(letter) => Slot::empty(letter),
+            Err(reason) => return unusable(reason),
+        };
+        match self.key_for(&slot, &entry.public_key).await? {
             Ok(key) => {
                 let material = ActiveJwt { key, key_id: entry.kid.clone(), not_after: at(entry.not_after) };
                 slot.fill(Arc::new(material), at(entry.issued_at), slot_status(entry.status));
                 Ok(Some(slot))
             }
-            Err(reason) => {
-                unusable(
-                    "JWT key slot unusable",
-                    &entry.slot_id,
-                    reason,
-                    entry.issued_at,
-                    &entry.authority_id,
-                );
-                Ok(None)
-            }
+            Err(reason) => unusable(reason),
         }
     }
 }
 
 fn at(unix: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(unix).unwrap_or(OffsetDateTime::UNIX_EPOCH)
-}
-
-fn unusable(message: &str, slot: &str, reason: &str, issued_at: i64, authority_id: &str) {
-    tracing::warn!(
-        error = reason,
-        issued_at = %at(issued_at),
-        local_authority_id = authority_id,
-        slot,
-        subsystem_name = "ca_manager",
-        "{message}"
-    );
 }
 
 /// Entries that the stored bundle does not know are passed over (CA-056).
@@ -159,22 +148,71 @@ fn usable(blob: &JournalBlob, bundle: Option<&Bundle>) -> (Vec<X509caEntry>, Vec
     (x509, keys)
 }
 
-/// The newest active one is current, the newest other one is next; unlike
-/// upstream an older active entry never wins over a newer (CA-058, CA-559).
-fn choose<K: Kind>(slots: Vec<Slot<K>>) -> Pair<K> {
-    let (mut current, mut next): (Option<Slot<K>>, Option<Slot<K>>) = (None, None);
-    for slot in slots.into_iter().rev() {
-        let place = if slot.status == SlotStatus::Active { &mut current } else { &mut next };
-        if place.is_none() {
-            *place = Some(slot);
+/// The newest active one is current, the newest other one is next; unlike upstream an older active entry never wins
+/// over a newer (CA-058, CA-559).
+struct Found<K: Kind> {
+    current: Option<Slot<K>>,
+    next: Option<Slot<K>>,
+}
+
+impl<K: Kind> Default for Found<K> {
+    fn default() -> Self {
+        Self { current: None, next: None }
+    }
+}
+
+impl<K: Kind> Found<K> {
+    /// Takes slots from the newest on; says when nothing is left to be found, so that what is older is not even looked
+    /// at.
+    fn take(&mut self, slot: Option<Slot<K>>) -> bool {
+        if let Some(slot) = slot {
+            let active = slot.status == SlotStatus::Active;
+            let place = if active { &mut self.current } else { &mut self.next };
+            place.get_or_insert(slot);
+        }
+        self.current.is_some() && self.next.is_some()
+    }
+
+    fn pair(self) -> Pair<K> {
+        match (self.current, self.next) {
+            (Some(current), Some(next)) if current.letter != next.letter => Pair { current, next },
+            (Some(current), _) | (None, Some(current)) => {
+                let next = Slot::empty(current.letter.other());
+                Pair { current, next }
+            }
+            (None, None) => Pair::new(),
         }
     }
-    match (current, next) {
-        (Some(current), Some(next)) if current.letter != next.letter => Pair { current, next },
-        (Some(current), _) | (None, Some(current)) => {
-            let next = Slot::empty(current.letter.other());
-            Pair { current, next }
+}
+
+#[cfg(test)]
+mod tests {
+    use SlotStatus::{Active, Old, Prepared};
+
+    use super::*;
+
+    #[test]
+    fn the_newest_fill_the_places_and_older_ones_are_not_looked_at() {
+        // CA-058, CA-559
+        use Letter::{A, B};
+        let cases: [(&[_], _, usize); 5] = [
+            (&[], (A, B), 0),
+            (&[(B, Prepared), (A, Active), (B, Old)], (A, B), 2),
+            (&[(A, Active), (A, Active), (B, Old), (A, Old)], (A, B), 3),
+            (&[(B, Active)], (B, A), 1),
+            (&[(B, Prepared)], (B, A), 1),
+        ];
+        for (newest_first, expected, looked_at) in cases {
+            let mut found = Found::<Jwt>::default();
+            let mut count = 0;
+            for (letter, status) in newest_first {
+                count += 1;
+                if found.take(Some(Slot { status: *status, ..Slot::empty(*letter) })) {
+                    break;
+                }
+            }
+            let pair = found.pair();
+            assert_eq!(((pair.current.letter, pair.next.letter), count), (expected, looked_at));
         }
-        (None, None) => Pair::new(),
     }
 }

@@ -20,30 +20,36 @@ const JOURNAL_GRACE: Duration = Duration::from_secs(14 * 24 * 3600);
 impl AuthorityManager {
     /// The first pass; its failure is fatal (CA-001).
     pub async fn initialize(&self) -> Result<(), RotateError> {
-        let mut state = self.state.lock().await;
-        self.rotate_x509(&mut state).await?;
-        self.rotate_jwt(&mut state).await
+        self.rotate().await
     }
 
-    /// A periodic pass: prepares and activates what is due. Failures are
-    /// logged and counted; the next pass tries again (CA-032, CA-034).
+    /// A periodic pass: prepares and activates what is due. The next one tries again what failed (CA-034).
     pub async fn rotate_if_due(&self) {
+        // Logged and counted where it failed.
+        let _ = self.rotate().await;
+    }
+
+    /// CA-032. Gives the first failure back; all are logged and counted.
+    async fn rotate(&self) -> Result<(), RotateError> {
         let mut state = self.state.lock().await;
-        let mut failed = false;
-        if let Err(error) = self.rotate_x509(&mut state).await {
-            tracing::error!(error = %Chain(&error), subsystem_name = "ca_rotator", "Unable to rotate X509 CA");
-            failed = true;
+        let x509 = self.rotate_x509(&mut state).await;
+        if let Err(error) = &x509 {
+            self.failed("Unable to rotate X509 CA", error);
+            // Without an X.509 authority the journal cannot be stored.
+            if state.x509.current.is_empty() {
+                return x509;
+            }
         }
-        // Without an X.509 authority the journal cannot be stored.
-        if !(failed && state.x509.current.is_empty())
-            && let Err(error) = self.rotate_jwt(&mut state).await
-        {
-            tracing::error!(error = %Chain(&error), subsystem_name = "ca_rotator", "Unable to rotate JWT key");
-            failed = true;
+        let jwt = self.rotate_jwt(&mut state).await;
+        if let Err(error) = &jwt {
+            self.failed("Unable to rotate JWT key", error);
         }
-        if failed {
-            self.failed_rotations.fetch_add(1, Ordering::Relaxed);
-        }
+        x509.and(jwt)
+    }
+
+    fn failed(&self, message: &str, error: &RotateError) {
+        tracing::error!(error = %Chain(error), subsystem_name = "ca_rotator", "{message}");
+        self.failed_rotations.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn rotate_x509(&self, state: &mut State) -> Result<(), RotateError> {
@@ -89,8 +95,7 @@ impl AuthorityManager {
         tracing::debug!(slot = letter, subsystem_name = "ca_manager", "Preparing X509 CA");
         slot.retire();
         let key = self.keys.generate_key(&slot.key_id(), self.settings().ca_key_type).await?;
-        let certificate =
-            self_signed(self.settings(), &*key, issued_at).await.map_err(RotateError::SelfSign)?;
+        let certificate = self_signed(self.settings(), &*key, issued_at).await?;
         let mut addition = Bundle::empty(self.settings().trust_domain.clone());
         addition.x509_authorities.push(X509Authority { der: certificate.der().clone(), tainted: false });
         self.datastore.append_bundle(&addition).await?;
@@ -260,7 +265,7 @@ impl AuthorityManager {
             }
             Ok(false) => {}
             Err(error) => tracing::error!(
-                error = %Chain(&error),
+                error = %RotateError::PruneBundle(error),
                 subsystem_name = "ca_rotator",
                 "Could not prune CA certificates"
             ),
@@ -271,7 +276,11 @@ impl AuthorityManager {
     pub async fn prune_journals(&self) {
         let before = self.clock.unix() - JOURNAL_GRACE.as_secs() as i64;
         if let Err(error) = self.datastore.prune_ca_journals(before).await {
-            tracing::error!(error = %Chain(&error), subsystem_name = "ca_rotator", "Could not prune CA journals");
+            tracing::error!(
+                error = %RotateError::PruneJournals(error),
+                subsystem_name = "ca_rotator",
+                "Could not prune CA journals"
+            );
         }
     }
 }

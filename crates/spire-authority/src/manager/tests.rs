@@ -201,3 +201,27 @@ async fn svids_end_with_their_authority_at_the_latest() {
     let id = spire_crypto::x509::verify_x509_svid(&[leaf], |_| Some(roots.clone()), at).unwrap();
     assert_eq!(id.to_string(), "spiffe://td/w");
 }
+
+#[tokio::test]
+async fn what_would_be_over_at_once_is_refused_by_its_name() {
+    // CA-241, CA-246, CA-249: to the very end of the authority, and not a fraction of a second longer.
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let key = spire_crypto::PrivateKey::generate(spire_crypto::KeyType::EcP256).unwrap();
+    let key = key.public_key();
+    let agent = "spiffe://td/spire/agent/x".parse().unwrap();
+    world.clock.advance(24 * HOUR);
+    manager.authority().sign_agent_svid(&agent, key).await.unwrap();
+    world.clock.advance(Duration::from_millis(500));
+    let over = "already expired as of 2023-11-15T22:13:20Z";
+    let error = manager.authority().sign_agent_svid(&agent, key).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("invalid agent X509-SVID: invalid X509-SVID: {over}"));
+    let error = manager.authority().sign_server_svid(key).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("invalid server X509-SVID: invalid X509-SVID: {over}"));
+    let error = manager.authority().sign_downstream_ca(key, HOUR).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("invalid downstream X509 CA: invalid X509 CA: {over}"));
+    let params =
+        crate::JwtSvidParams { spiffe_id: agent, audience: vec!["a".into()], ttl: HOUR, include_jti: false };
+    let error = manager.authority().sign_jwt_svid(params).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("invalid JWT-SVID \"exp\" claim: {over}"));
+}

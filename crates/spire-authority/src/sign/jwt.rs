@@ -47,7 +47,7 @@ impl Authority {
         let ttl = if params.ttl.is_zero() { self.settings.jwt_svid_ttl } else { params.ttl };
         let wanted = issued_at.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
         let expires_at = wanted.min(key.not_after.unix_timestamp());
-        crate::validate::token_expiry(expires_at, issued_at)?;
+        crate::validate::token_expiry(expires_at, issued_at).map_err(IssueError::InvalidToken)?;
         let subject = params.spiffe_id.to_string();
         let jti = params.include_jti.then(|| URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes()));
         let claims = JwtClaims {

@@ -86,6 +86,16 @@ fn validity(
     (now - BACKDATE, parent_end.map_or(end, |parent| end.min(parent)))
 }
 
+/// The root, too, is called downstream; people search for the text (CA-063, CA-556).
+fn check_authority(
+    certificate: &Certificate,
+    settings: &CredentialSettings,
+    now: OffsetDateTime,
+) -> Result<(), IssueError> {
+    validate::authority(certificate, &settings.trust_domain, now)
+        .map_err(|invalid| IssueError::Invalid("downstream X509 CA", invalid))
+}
+
 /// A new self-signed root for `key` (CA-213).
 pub(crate) async fn self_signed(
     settings: &CredentialSettings,
@@ -109,7 +119,7 @@ pub(crate) async fn self_signed(
     };
     let der = sign_certificate(&template, key.public_key(), &Issuer { name, key_id: None }, key).await?;
     let certificate = Certificate::parse(&der)?;
-    validate::authority(&certificate, &settings.trust_domain, now)?;
+    check_authority(&certificate, settings, now)?;
     Ok(certificate)
 }
 
@@ -118,13 +128,13 @@ impl Authority {
     pub async fn sign_server_svid(&self, key: &PublicKey) -> Result<X509Svid, IssueError> {
         let id = SpiffeId::server(&self.settings.trust_domain);
         let ttl = self.settings.x509_svid_ttl;
-        self.sign_svid(id, key, self.svid_subject.clone(), Vec::new(), ttl).await
+        self.sign_svid("server X509-SVID", id, key, self.svid_subject.clone(), Vec::new(), ttl).await
     }
 
     /// For an agent (CA-218).
     pub async fn sign_agent_svid(&self, id: &SpiffeId, key: &PublicKey) -> Result<X509Svid, IssueError> {
         let ttl = self.settings.agent_svid_ttl.unwrap_or(self.settings.x509_svid_ttl);
-        self.sign_svid(id.clone(), key, self.svid_subject.clone(), Vec::new(), ttl).await
+        self.sign_svid("agent X509-SVID", id.clone(), key, self.svid_subject.clone(), Vec::new(), ttl).await
     }
 
     /// For a workload (CA-219, CA-220).
@@ -141,7 +151,8 @@ impl Authority {
             None => svid_subject(first).to_name()?,
         };
         let ttl = or_default(params.ttl, self.settings.x509_svid_ttl);
-        self.sign_svid(params.spiffe_id, &params.public_key, subject, params.dns_names, ttl).await
+        let (id, names) = (params.spiffe_id, params.dns_names);
+        self.sign_svid("workload X509-SVID", id, &params.public_key, subject, names, ttl).await
     }
 
     /// A CA for a server below this one; the chain and nothing of the root (CA-216, CA-229).
@@ -166,7 +177,7 @@ impl Authority {
         };
         let der = sign_certificate(&template, key, &authority.issuer, &*authority.key).await?;
         let certificate = Certificate::parse(&der)?;
-        validate::authority(&certificate, &self.settings.trust_domain, now)?;
+        check_authority(&certificate, &self.settings, now)?;
         Ok(vec![certificate.der().clone()])
     }
 
@@ -174,6 +185,7 @@ impl Authority {
     /// is not read again to check it; only its validity depends on anything.
     async fn sign_svid(
         &self,
+        what: &'static str,
         id: SpiffeId,
         key: &PublicKey,
         subject: DistinguishedName,
@@ -184,7 +196,8 @@ impl Authority {
         let authority = self.x509.load_full().ok_or(IssueError::NoX509Authority)?;
         let now = self.clock.now();
         let (not_before, not_after) = validity(now, ttl, Some(authority.certificate.not_after()));
-        validate::window("X509-SVID", not_before, not_after, now)?;
+        validate::window("X509-SVID", not_before, not_after, now)
+            .map_err(|invalid| IssueError::Invalid(what, invalid))?;
         let template = CertificateTemplate {
             serial: random::serial_number()?,
             subject,
