@@ -104,14 +104,14 @@ impl LocalAuthorityApi {
     }
 
     /// What was changed must show at once to who asks next.
-    async fn changed(&self) {
+    async fn refresh(&self) {
         if let Err(error) = self.0.bundles.refresh().await {
             tracing::error!(error = %error, subsystem_name = "api", "Failed to refresh bundles");
         }
     }
 
     async fn done(&self, call: &Call, message: &str, id: &str) {
-        self.changed().await;
+        self.refresh().await;
         call.log(LogLevel::Info, message, AuditFields::new().with("local_authority_id", id));
     }
 
@@ -134,14 +134,14 @@ impl LocalAuthorityApi {
         self.jwt_enabled()?;
         let prepared = self.0.authorities.prepare_jwt().await;
         let slot = prepared.map_err(|error| prepare_error("failed to prepare JWT authority", error))?;
-        self.changed().await;
+        self.refresh().await;
         Ok(PrepareJwtAuthorityResponse { prepared_authority: Some(shown(&slot)) })
     }
 
     async fn prepare_x509(&self) -> Result<PrepareX509AuthorityResponse, ApiError> {
         let prepared = self.0.authorities.prepare_x509().await;
         let slot = prepared.map_err(|error| prepare_error("failed to prepare X.509 authority", error))?;
-        self.changed().await;
+        self.refresh().await;
         Ok(PrepareX509AuthorityResponse { prepared_authority: Some(shown(&slot)) })
     }
 
@@ -149,14 +149,14 @@ impl LocalAuthorityApi {
         self.note(call, id);
         self.jwt_enabled()?;
         let slot = self.0.authorities.activate_jwt(id).await.map_err(activate_error)?;
-        self.changed().await;
+        self.refresh().await;
         Ok(ActivateJwtAuthorityResponse { activated_authority: Some(shown(&slot)) })
     }
 
     async fn activate_x509(&self, call: &Call, id: &str) -> Result<ActivateX509AuthorityResponse, ApiError> {
         self.note(call, id);
         let slot = self.0.authorities.activate_x509(id).await.map_err(activate_error)?;
-        self.changed().await;
+        self.refresh().await;
         Ok(ActivateX509AuthorityResponse { activated_authority: Some(shown(&slot)) })
     }
 
@@ -206,6 +206,12 @@ fn about<T>(id: &str, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
 
 type Answer<T> = Result<Response<T>, Status>;
 
+/// Runs to its end even if the caller goes away: half a rotation must not stay, nor a taint that the server's own SVID
+/// does not hear of.
+async fn detached<T: Send + 'static>(work: impl Future<Output = Answer<T>> + Send + 'static) -> Answer<T> {
+    tokio::spawn(work).await.unwrap_or_else(|stopped| Err(Status::internal(stopped.to_string())))
+}
+
 #[tonic::async_trait]
 impl LocalAuthority for LocalAuthorityApi {
     async fn get_jwt_authority_state(
@@ -219,31 +225,32 @@ impl LocalAuthority for LocalAuthorityApi {
         &self,
         request: Request<PrepareJwtAuthorityRequest>,
     ) -> Answer<PrepareJwtAuthorityResponse> {
-        Call::of(&request)?.conclude(self.prepare_jwt().await)
+        let (api, call) = (self.clone(), Call::of(&request)?);
+        detached(async move { call.conclude(api.prepare_jwt().await) }).await
     }
 
     async fn activate_jwt_authority(
         &self,
         request: Request<ActivateJwtAuthorityRequest>,
     ) -> Answer<ActivateJwtAuthorityResponse> {
-        let (call, id) = (Call::of(&request)?, &request.get_ref().authority_id);
-        call.conclude(about(id, self.activate_jwt(&call, id).await))
+        let (api, call, id) = (self.clone(), Call::of(&request)?, request.into_inner().authority_id);
+        detached(async move { call.conclude(about(&id, api.activate_jwt(&call, &id).await)) }).await
     }
 
     async fn taint_jwt_authority(
         &self,
         request: Request<TaintJwtAuthorityRequest>,
     ) -> Answer<TaintJwtAuthorityResponse> {
-        let (call, id) = (Call::of(&request)?, &request.get_ref().authority_id);
-        call.conclude(about(id, self.taint_jwt(&call, id).await))
+        let (api, call, id) = (self.clone(), Call::of(&request)?, request.into_inner().authority_id);
+        detached(async move { call.conclude(about(&id, api.taint_jwt(&call, &id).await)) }).await
     }
 
     async fn revoke_jwt_authority(
         &self,
         request: Request<RevokeJwtAuthorityRequest>,
     ) -> Answer<RevokeJwtAuthorityResponse> {
-        let (call, id) = (Call::of(&request)?, &request.get_ref().authority_id);
-        call.conclude(about(id, self.revoke_jwt(&call, id).await))
+        let (api, call, id) = (self.clone(), Call::of(&request)?, request.into_inner().authority_id);
+        detached(async move { call.conclude(about(&id, api.revoke_jwt(&call, &id).await)) }).await
     }
 
     async fn get_x509_authority_state(
@@ -257,23 +264,24 @@ impl LocalAuthority for LocalAuthorityApi {
         &self,
         request: Request<PrepareX509AuthorityRequest>,
     ) -> Answer<PrepareX509AuthorityResponse> {
-        Call::of(&request)?.conclude(self.prepare_x509().await)
+        let (api, call) = (self.clone(), Call::of(&request)?);
+        detached(async move { call.conclude(api.prepare_x509().await) }).await
     }
 
     async fn activate_x509_authority(
         &self,
         request: Request<ActivateX509AuthorityRequest>,
     ) -> Answer<ActivateX509AuthorityResponse> {
-        let (call, id) = (Call::of(&request)?, &request.get_ref().authority_id);
-        call.conclude(about(id, self.activate_x509(&call, id).await))
+        let (api, call, id) = (self.clone(), Call::of(&request)?, request.into_inner().authority_id);
+        detached(async move { call.conclude(about(&id, api.activate_x509(&call, &id).await)) }).await
     }
 
     async fn taint_x509_authority(
         &self,
         request: Request<TaintX509AuthorityRequest>,
     ) -> Answer<TaintX509AuthorityResponse> {
-        let (call, id) = (Call::of(&request)?, &request.get_ref().authority_id);
-        call.conclude(about(id, self.taint_x509(&call, id).await))
+        let (api, call, id) = (self.clone(), Call::of(&request)?, request.into_inner().authority_id);
+        detached(async move { call.conclude(about(&id, api.taint_x509(&call, &id).await)) }).await
     }
 
     async fn taint_x509_upstream_authority(
@@ -289,8 +297,8 @@ impl LocalAuthority for LocalAuthorityApi {
         &self,
         request: Request<RevokeX509AuthorityRequest>,
     ) -> Answer<RevokeX509AuthorityResponse> {
-        let (call, id) = (Call::of(&request)?, &request.get_ref().authority_id);
-        call.conclude(about(id, self.revoke_x509(&call, id).await))
+        let (api, call, id) = (self.clone(), Call::of(&request)?, request.into_inner().authority_id);
+        detached(async move { call.conclude(about(&id, api.revoke_x509(&call, &id).await)) }).await
     }
 
     async fn revoke_x509_upstream_authority(
