@@ -6,6 +6,6 @@ mod private_jwk;
 
 pub use jwk::{JwkError, jwk_members, public_key_of};
 pub use jwt_svid::{
-    Claims, JwtClaims, JwtError, JwtHeader, jws_algorithm, peek_header, sign_jwt_svid, validate_jwt_svid,
+    Claims, JwtClaims, JwtError, jws_algorithm, peek_key_id, sign_jwt_svid, validate_jwt_svid,
 };
 pub use private_jwk::private_jwk;

@@ -71,8 +71,8 @@ impl JwtCache {
             .by_key
             .iter()
             .filter(|(_, (_, token))| {
-                let header = spire_crypto::jose::peek_header(&token.svid.token);
-                header.is_ok_and(|(header, _)| key_ids.contains(&header.kid))
+                let key_id = spire_crypto::jose::peek_key_id(&token.svid.token);
+                key_id.is_ok_and(|key_id| key_ids.contains(&key_id))
             })
             .map(|(key, _)| *key)
             .collect();

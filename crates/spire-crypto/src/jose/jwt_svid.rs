@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use spire_types::{SpiffeId, TrustDomain};
 
@@ -30,13 +30,11 @@ pub struct JwtClaims<'a> {
 }
 
 /// The protected header, members in alphabetical order (CA-258).
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct JwtHeader {
-    pub alg: String,
-    #[serde(default)]
-    pub kid: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub typ: Option<String>,
+#[derive(Debug, Serialize)]
+struct JwtHeader<'a> {
+    alg: &'static str,
+    kid: &'a str,
+    typ: &'static str,
 }
 
 /// Why a token was refused; the texts are those that clients of SPIRE see (AG-493).
@@ -44,14 +42,16 @@ pub struct JwtHeader {
 pub enum JwtError {
     #[error("unable to parse JWT token: {0}")]
     Parse(String),
-    /// A claim is of another type than it must be.
-    #[error("go-jose/go-jose/jwt: {0}")]
-    Claim(&'static str),
+    /// They cannot be read, or one is of another type than it must be.
+    #[error("{0}")]
+    Claims(String),
     #[error("token header missing key id")]
     NoKeyId,
     /// CA-398, CA-552
     #[error("token header type not equal to either JWT or JOSE")]
     Type,
+    #[error("go-jose/go-jose: unsupported crit header")]
+    Critical,
     #[error("token missing subject claim")]
     NoSubject,
     #[error("token missing exp claim")]
@@ -94,7 +94,7 @@ pub async fn sign_jwt_svid<C: Serialize + Sync>(
     let (alg, scheme) = jws_algorithm(signer.public_key()).ok_or_else(|| {
         SignError::Remote("failed to determine JWT key algorithm: unsupported key".to_owned())
     })?;
-    let header = JwtHeader { alg: alg.to_owned(), kid: kid.to_owned(), typ: Some("JWT".to_owned()) };
+    let header = JwtHeader { alg, kid, typ: "JWT" };
     let encode = |error: serde_json::Error| SignError::Remote(error.to_string());
     let mut token = String::with_capacity(512);
     URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(&header).map_err(encode)?, &mut token);
@@ -111,26 +111,55 @@ pub async fn sign_jwt_svid<C: Serialize + Sync>(
     Ok(token)
 }
 
-/// Header and claims of a token, without any check of either.
-pub fn peek_header(token: &str) -> Result<(JwtHeader, Claims), JwtError> {
-    let malformed = |what: &str| JwtError::Parse(format!("go-jose/go-jose: {what}"));
-    let mut parts = token.split('.');
-    let (Some(header), Some(claims), Some(signature), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(malformed("compact JWS format must have three parts"));
-    };
-    let decode = |part: &str| {
-        URL_SAFE_NO_PAD.decode(part).map_err(|error| JwtError::Parse(base64_error(part, &error)))
-    };
-    let header: JwtHeader = read_json(&decode(header)?)?;
-    decode(signature)?;
-    let claims: Claims = read_json(&decode(claims)?)?;
-    Ok((header, claims))
+/// A token taken apart; nothing of it is checked but that it can be read.
+struct Parts {
+    header: Map<String, Value>,
+    claims: Vec<u8>,
+    signature: Vec<u8>,
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(text: &[u8]) -> Result<T, JwtError> {
-    serde_json::from_slice(text).map_err(|error| JwtError::Parse(json_error(text, &error)))
+impl Parts {
+    fn of(token: &str) -> Result<Self, JwtError> {
+        let mut parts = token.split('.');
+        let (Some(header), Some(claims), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(JwtError::Parse(
+                "go-jose/go-jose: compact JWS format must have three parts".to_owned(),
+            ));
+        };
+        let decode = |part: &str| {
+            URL_SAFE_NO_PAD.decode(part).map_err(|error| JwtError::Parse(base64_error(part, &error)))
+        };
+        let (header, claims, signature) = (decode(header)?, decode(claims)?, decode(signature)?);
+        let header = match &header[..] {
+            [] => Map::new(),
+            text => {
+                serde_json::from_slice(text).map_err(|error| JwtError::Parse(json_error(text, &error)))?
+            }
+        };
+        Ok(Self { header, claims, signature })
+    }
+
+    /// A member of the header that is a string; empty when it is not there.
+    fn member(&self, name: &str) -> Result<&str, JwtError> {
+        match self.header.get(name) {
+            None | Some(Value::Null) => Ok(""),
+            Some(Value::String(text)) => Ok(text),
+            Some(_) => Err(JwtError::Parse(format!("failed to unmarshal {name}: not a string"))),
+        }
+    }
+
+    fn read_claims(&self) -> Result<Claims, JwtError> {
+        let claims: Option<Claims> = serde_json::from_slice(&self.claims)
+            .map_err(|error| JwtError::Claims(json_error(&self.claims, &error)))?;
+        Ok(claims.unwrap_or_default())
+    }
+}
+
+/// The id of the key that a token says it was signed with, without any check.
+pub fn peek_key_id(token: &str) -> Result<String, JwtError> {
+    Ok(Parts::of(token)?.member("kid")?.to_owned())
 }
 
 /// Validates a token against the keys of its subject's trust domain and one
@@ -147,16 +176,16 @@ where
     F: Fn(&TrustDomain) -> Option<K>,
     K: Fn(&str) -> Option<&'k PublicKey>,
 {
-    let (header, claims) = peek_header(token)?;
-    let scheme = scheme_of(&header.alg).ok_or_else(|| {
-        JwtError::Parse(format!("go-jose/go-jose: unexpected signature algorithm {:?}", header.alg))
-    })?;
-    if header.kid.is_empty() {
+    let parts = Parts::of(token)?;
+    let (algorithm, key_id) = (parts.member("alg")?, parts.member("kid")?);
+    let scheme = scheme_of(algorithm)?;
+    if key_id.is_empty() {
         return Err(JwtError::NoKeyId);
     }
-    if !matches!(header.typ.as_deref(), None | Some("JWT" | "JOSE")) {
+    if !matches!(parts.header.get("typ").map(Value::as_str), None | Some(Some("JWT" | "JOSE"))) {
         return Err(JwtError::Type);
     }
+    let claims = parts.read_claims()?;
     check_types(&claims)?;
     let subject =
         claims.get("sub").and_then(Value::as_str).filter(|s| !s.is_empty()).ok_or(JwtError::NoSubject)?;
@@ -164,11 +193,16 @@ where
     let id: SpiffeId =
         subject.parse().map_err(|e: spire_types::SpiffeIdError| JwtError::Subject(e.to_string()))?;
     let lookup = keys_of(id.trust_domain()).ok_or_else(|| JwtError::NoKeys(id.trust_domain().clone()))?;
-    let key = lookup(&header.kid).ok_or_else(|| JwtError::UnknownKey {
-        kid: header.kid.clone(),
+    let key = lookup(key_id).ok_or_else(|| JwtError::UnknownKey {
+        kid: key_id.to_owned(),
         trust_domain: id.trust_domain().clone(),
     })?;
-    verify(token, scheme, key)?;
+    // What must be understood and is not (RFC 7515 section 4.1.11).
+    if parts.header.contains_key("crit") {
+        return Err(JwtError::Critical);
+    }
+    let message = token.rsplit_once('.').map_or(token, |(message, _)| message);
+    verify(message, parts.signature, scheme, key)?;
     check_audience(&claims, audience)?;
     let now = now_unix as f64;
     if number(&claims, "nbf")?.is_some_and(|nbf| now + LEEWAY < nbf) {
@@ -189,7 +223,14 @@ fn check_types(claims: &Claims) -> Result<(), JwtError> {
         None | Some(Value::Null | Value::String(_)) => {}
         Some(Value::Array(items)) if items.iter().all(Value::is_string) => {}
         Some(_) => {
-            return Err(JwtError::Claim("expected string or array value to unmarshal to Audience"));
+            return Err(claim(
+                "go-jose/go-jose/jwt: expected string or array value to unmarshal to Audience",
+            ));
+        }
+    }
+    for name in ["iss", "sub", "jti"] {
+        if !matches!(claims.get(name), None | Some(Value::Null | Value::String(_))) {
+            return Err(claim(&format!("json: cannot unmarshal claim {name:?} into a string")));
         }
     }
     for name in ["exp", "nbf", "iat"] {
@@ -198,12 +239,16 @@ fn check_types(claims: &Claims) -> Result<(), JwtError> {
     Ok(())
 }
 
+fn claim(text: &str) -> JwtError {
+    JwtError::Claims(text.to_owned())
+}
+
 fn number(claims: &Claims, name: &str) -> Result<Option<f64>, JwtError> {
     match claims.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_f64() {
             Some(number) => Ok(Some(number)),
-            None => Err(JwtError::Claim("expected number value to unmarshal NumericDate")),
+            None => Err(claim("go-jose/go-jose/jwt: expected number value to unmarshal NumericDate")),
         },
     }
 }
@@ -226,9 +271,12 @@ fn quoted_list(list: &[&str]) -> String {
     format!("[{}]", quoted.join(" "))
 }
 
-fn verify(token: &str, scheme: SignatureScheme, key: &PublicKey) -> Result<(), JwtError> {
-    let (message, signature) = token.rsplit_once('.').ok_or(JwtError::Signature)?;
-    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| JwtError::Signature)?;
+fn verify(
+    message: &str,
+    signature: Vec<u8>,
+    scheme: SignatureScheme,
+    key: &PublicKey,
+) -> Result<(), JwtError> {
     let fits = matches!(
         (key.algorithm(), scheme),
         (KeyAlgorithm::EcP256, SignatureScheme::EcdsaSha256)
@@ -247,18 +295,22 @@ fn verify(token: &str, scheme: SignatureScheme, key: &PublicKey) -> Result<(), J
 }
 
 /// The nine algorithms that a JWT-SVID may have (CA-396).
-fn scheme_of(alg: &str) -> Option<SignatureScheme> {
-    Some(match alg {
-        "RS256" => SignatureScheme::RsaPkcs1Sha256,
-        "RS384" => SignatureScheme::RsaPkcs1Sha384,
-        "RS512" => SignatureScheme::RsaPkcs1Sha512,
-        "ES256" => SignatureScheme::EcdsaSha256,
-        "ES384" => SignatureScheme::EcdsaSha384,
-        "ES512" => SignatureScheme::EcdsaSha512,
-        "PS256" => SignatureScheme::RsaPssSha256,
-        "PS384" => SignatureScheme::RsaPssSha384,
-        "PS512" => SignatureScheme::RsaPssSha512,
-        _ => return None,
+const ALGORITHMS: [(&str, SignatureScheme); 9] = [
+    ("ES256", SignatureScheme::EcdsaSha256),
+    ("ES384", SignatureScheme::EcdsaSha384),
+    ("ES512", SignatureScheme::EcdsaSha512),
+    ("RS256", SignatureScheme::RsaPkcs1Sha256),
+    ("RS384", SignatureScheme::RsaPkcs1Sha384),
+    ("RS512", SignatureScheme::RsaPkcs1Sha512),
+    ("PS256", SignatureScheme::RsaPssSha256),
+    ("PS384", SignatureScheme::RsaPssSha384),
+    ("PS512", SignatureScheme::RsaPssSha512),
+];
+
+fn scheme_of(algorithm: &str) -> Result<SignatureScheme, JwtError> {
+    ALGORITHMS.iter().find(|(name, _)| *name == algorithm).map(|(_, scheme)| *scheme).ok_or_else(|| {
+        let expected = quoted_list(&ALGORITHMS.map(|(name, _)| name));
+        JwtError::Parse(format!("unexpected signature algorithm {algorithm:?}; expected {expected}"))
     })
 }
 
@@ -351,30 +403,113 @@ mod tests {
 
     #[test]
     fn each_flaw_has_its_own_text() {
-        // CA-395 to CA-404
+        // CA-395 to CA-404, CA-407
         let key = PrivateKey::generate(KeyType::EcP256).unwrap();
         let with = |name: &str, value: Value| {
             let mut claims = good();
             claims[name] = value;
             token(&key, &claims)
         };
+        let number = "go-jose/go-jose/jwt: expected number value to unmarshal NumericDate";
         for (token, expected) in [
             (with("sub", Value::Null), "token missing subject claim"),
+            (with("sub", "".into()), "token missing subject claim"),
+            (with("sub", 5.into()), "json: cannot unmarshal claim \"sub\" into a string"),
+            (with("iss", 5.into()), "json: cannot unmarshal claim \"iss\" into a string"),
             (with("exp", Value::Null), "token missing exp claim"),
+            (with("exp", "soon".into()), number),
             (
                 with("sub", "http://td/w".into()),
                 "token has in invalid subject claim: scheme is missing or invalid",
             ),
             (with("sub", "spiffe://other/w".into()), "no keys found for trust domain \"other\""),
             (with("aud", "you".into()), "expected audience in [\"me\"] (audience=[\"you\"])"),
+            (with("aud", Value::Null), "expected audience in [\"me\"] (audience=[])"),
+            (
+                with("aud", 5.into()),
+                "go-jose/go-jose/jwt: expected string or array value to unmarshal to Audience",
+            ),
             (with("exp", (NOW - 61).into()), "token has expired"),
+            (
+                with("nbf", (NOW + 61).into()),
+                "go-jose/go-jose/jwt: validation failed, token not valid yet (nbf)",
+            ),
+            (
+                with("iat", (NOW + 61).into()),
+                "go-jose/go-jose/jwt: validation field, token issued in the future (iat)",
+            ),
         ] {
             assert_eq!(validate(&key, &token).unwrap_err(), expected);
         }
-        assert!(validate(&key, &with("exp", (NOW - 59).into())).is_ok());
-        assert!(validate(&key, &with("aud", "me".into())).is_ok());
-        let none = format!("{}.e30.", URL_SAFE_NO_PAD.encode(br#"{"alg":"none"}"#));
-        assert!(validate(&key, &none).unwrap_err().starts_with("unable to parse JWT token: "));
+        for (name, value) in [
+            ("exp", (NOW - 59).into()),
+            ("exp", (NOW as f64 + 0.5).into()),
+            ("nbf", (NOW + 59).into()),
+            ("iat", Value::Null),
+            ("aud", "me".into()),
+        ] {
+            assert!(validate(&key, &with(name, value)).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn headers_are_judged_before_claims_are_read() {
+        // CA-395 to CA-399, CA-407, CA-552
+        let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        let expected =
+            r#"expected ["ES256" "ES384" "ES512" "RS256" "RS384" "RS512" "PS256" "PS384" "PS512"]"#;
+        let algorithm =
+            |name| format!("unable to parse JWT token: unexpected signature algorithm {name:?}; {expected}");
+        let text = |header: &str, claims: &str| {
+            format!("{}.{}.AA", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims))
+        };
+        let three = "unable to parse JWT token: go-jose/go-jose: compact JWS format must have three parts";
+        let claims = good().to_string();
+        for (token, expected) in [
+            ("a.b".to_owned(), three.to_owned()),
+            ("{\"payload\":\"\"}".to_owned(), three.to_owned()),
+            ("..".to_owned(), algorithm("")),
+            (text(r#"{"alg":"none","kid":"kid"}"#, "junk"), algorithm("none")),
+            (text(r#"{"alg":"HS256","kid":"kid"}"#, "{}"), algorithm("HS256")),
+            (text(r#"{"alg":"EdDSA","kid":"kid"}"#, "{}"), algorithm("EdDSA")),
+            (text(r#"{"alg":"ES256"}"#, "junk"), "token header missing key id".to_owned()),
+            (
+                text(r#"{"alg":"ES256","kid":"kid","typ":"wit+jwt"}"#, &claims),
+                "token header type not equal to either JWT or JOSE".to_owned(),
+            ),
+            (
+                text(r#"{"alg":"ES256","kid":"kid"}"#, "junk"),
+                "invalid character 'j' looking for beginning of value".to_owned(),
+            ),
+            (text(r#"{"alg":"ES256","kid":"kid"}"#, "null"), "token missing subject claim".to_owned()),
+            (
+                text(r#"{"alg":"ES256","kid":"x"}"#, &claims),
+                "public key \"x\" not found in trust domain \"td\"".to_owned(),
+            ),
+            (
+                text(r#"{"alg":"ES256","kid":"kid","crit":["x"]}"#, &claims),
+                "go-jose/go-jose: unsupported crit header".to_owned(),
+            ),
+            (
+                text(r#"{"alg":"RS256","kid":"kid","typ":"JOSE"}"#, &claims),
+                "go-jose/go-jose: error in cryptographic primitive".to_owned(),
+            ),
+        ] {
+            assert_eq!(validate(&key, &token).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn the_signature_counts_before_the_time() {
+        // CA-407
+        let (key, other) =
+            (PrivateKey::generate(KeyType::EcP256).unwrap(), PrivateKey::generate(KeyType::EcP256).unwrap());
+        let mut claims = good();
+        claims["exp"] = 1.into();
+        assert_eq!(
+            validate(&other, &token(&key, &claims)).unwrap_err(),
+            "go-jose/go-jose: error in cryptographic primitive"
+        );
     }
 
     #[test]
@@ -387,7 +522,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_text_makes_the_validator_panic(text: String) {
-            let _ = peek_header(&text);
+            let _ = peek_key_id(&text);
         }
     }
 }
