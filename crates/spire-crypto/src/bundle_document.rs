@@ -28,8 +28,8 @@ pub enum DocumentError {
     NoKeyId { use_: &'static str, index: usize },
     #[error("expected a single certificate in x509-svid entry {index}; got {count}")]
     Certificates { index: usize, count: usize },
-    #[error("error adding authority {index} of JWKS: {reason}")]
-    Authority { index: usize, reason: String },
+    #[error("failed to unmarshal x5c field of key {index}: {reason}")]
+    Chain { index: usize, reason: String },
     #[error("key {index} of the JWKS: {source}")]
     Key { index: usize, source: JwkError },
     #[error("certificate of key {index} does not match the key")]
@@ -230,15 +230,19 @@ fn read_key(bundle: &mut Bundle, index: usize, jwk: &Map<String, Value>) -> Resu
 }
 
 fn certificate_of(index: usize, jwk: &Map<String, Value>) -> Result<Certificate, DocumentError> {
-    let chain = jwk.get("x5c").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let [first] = chain else {
-        return Err(DocumentError::Certificates { index, count: chain.len() });
+    let unreadable = |reason: String| DocumentError::Chain { index, reason };
+    let mut chain = Vec::new();
+    for item in jwk.get("x5c").and_then(Value::as_array).map_or(&[][..], Vec::as_slice) {
+        let text = item.as_str().unwrap_or_default();
+        let der = STANDARD
+            .decode(text)
+            .map_err(|error| unreadable(crate::go_text::base64_error(text, &error)))?;
+        chain.push(Certificate::parse(&der).map_err(|error| unreadable(error.to_string()))?);
+    }
+    let count = chain.len();
+    let Ok([certificate]) = <[Certificate; 1]>::try_from(chain) else {
+        return Err(DocumentError::Certificates { index, count });
     };
-    let der = first
-        .as_str()
-        .and_then(|text| STANDARD.decode(text).ok())
-        .ok_or(DocumentError::Certificates { index, count: 0 })?;
-    let certificate = Certificate::parse(&der)?;
     let key = public_key_of(jwk).map_err(|source| DocumentError::Key { index, source })?;
     if key != certificate.public_key()? {
         return Err(DocumentError::Mismatch { index });

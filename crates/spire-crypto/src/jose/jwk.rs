@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use const_oid::db::rfc5912;
+use const_oid::db::{rfc5912, rfc8410};
 use der::Encode;
 use der::asn1::{AnyRef, BitStringRef, UintRef};
 use serde_json::{Map, Value};
@@ -27,7 +27,7 @@ pub enum JwkError {
 }
 
 /// The key's own members in the order in which they are written (CA-322):
-/// `kty crv x y` or `kty n e`.
+/// `kty crv x y`, `kty n e` or `kty crv x` (RFC 8037).
 pub fn jwk_members(key: &PublicKey) -> Result<Vec<(&'static str, String)>, JwkError> {
     let (curve, length) = match key.algorithm() {
         KeyAlgorithm::EcP256 => ("P-256", 32),
@@ -41,7 +41,14 @@ pub fn jwk_members(key: &PublicKey) -> Result<Vec<(&'static str, String)>, JwkEr
                 ("e", URL_SAFE_NO_PAD.encode(e)),
             ]);
         }
-        KeyAlgorithm::Ed25519 | KeyAlgorithm::Other => return Err(JwkError::Unsupported),
+        KeyAlgorithm::Ed25519 => {
+            return Ok(vec![
+                ("kty", "OKP".to_owned()),
+                ("crv", "Ed25519".to_owned()),
+                ("x", URL_SAFE_NO_PAD.encode(key.key_bits())),
+            ]);
+        }
+        KeyAlgorithm::Other => return Err(JwkError::Unsupported),
     };
     let (x, y) = key.key_bits()[1..].split_at(length);
     Ok(vec![
@@ -76,6 +83,16 @@ pub fn public_key_of(jwk: &Map<String, Value>) -> Result<PublicKey, JwkError> {
             let parameters = oid.to_der().map_err(|_| JwkError::Unsupported)?;
             key_from(rfc5912::ID_EC_PUBLIC_KEY, &parameters, &point)
         }
+        "OKP" => match jwk.get("crv").and_then(Value::as_str).unwrap_or_default() {
+            "Ed25519" => {
+                let x = bytes(jwk, "x")?;
+                if x.len() != 32 {
+                    return Err(JwkError::Member("x"));
+                }
+                key_from(rfc8410::ID_ED_25519, &[], &x)
+            }
+            other => Err(JwkError::UnknownCurve(other.to_owned())),
+        },
         other => Err(JwkError::UnknownType(other.to_owned())),
     }
 }
@@ -126,6 +143,17 @@ mod tests {
     }
 
     #[test]
+    fn an_edwards_key_is_written_and_read_as_rfc_8037_shows_it() {
+        // CA-322; RFC 8037 appendix A.2
+        let text = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let key = public_key_of(&serde_json::from_str(text).unwrap()).unwrap();
+        assert_eq!(key.algorithm(), KeyAlgorithm::Ed25519);
+        let members = jwk_members(&key).unwrap();
+        let written = members.iter().map(|(name, value)| format!("{name:?}:{value:?}"));
+        assert_eq!(format!("{{{}}}", written.collect::<Vec<_>>().join(",")), text);
+    }
+
+    #[test]
     fn unknown_types_and_curves_are_refused() {
         let jwk = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
         for text in [
@@ -133,6 +161,8 @@ mod tests {
             r#"{"kty":"oct"}"#,
             r#"{"kty":"EC","crv":"P-224"}"#,
             r#"{"kty":"RSA","n":"","e":"AQAB"}"#,
+            r#"{"kty":"OKP","crv":"X25519","x":"AAAA"}"#,
+            r#"{"kty":"OKP","crv":"Ed25519","x":"AAAA"}"#,
         ] {
             assert!(public_key_of(&jwk(text)).is_err(), "{text}");
         }

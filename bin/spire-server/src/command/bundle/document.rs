@@ -113,9 +113,7 @@ fn reason(error: &DocumentError) -> String {
         DocumentError::NoKeyId { index, .. } => {
             format!("error adding WIT authority {index} of JWKS: keyID cannot be empty")
         }
-        DocumentError::NoAuthorities
-        | DocumentError::Certificates { .. }
-        | DocumentError::Authority { .. } => error.to_string(),
+        DocumentError::NoAuthorities | DocumentError::Certificates { .. } => error.to_string(),
         _ => format!("unable to parse JWKS: {error}"),
     }
 }
@@ -157,6 +155,11 @@ mod tests {
         ] {
             let error = read(document.as_bytes(), BundleFormat::Spiffe, "td").unwrap_err();
             assert_eq!(error, format!("unable to parse to spiffe bundle: spiffebundle: {expected}"));
+        }
+        for x5c in ["!", "AAAA"] {
+            let document = format!(r#"{{"keys":[{{"use":"x509-svid","kty":"oct","x5c":[{x5c:?}]}}]}}"#);
+            let error = read(document.as_bytes(), BundleFormat::Spiffe, "td").unwrap_err();
+            assert!(error.contains("spiffebundle: unable to parse JWKS: "), "{error}");
         }
         let error = read(br#"{"keys":[{"kty":"EC"}]}"#, BundleFormat::Spiffe, "td").unwrap_err();
         assert!(error.contains("unable to parse JWKS: go-jose/go-jose: "), "{error}");
