@@ -234,9 +234,8 @@ fn certificate_of(index: usize, jwk: &Map<String, Value>) -> Result<Certificate,
     let mut chain = Vec::new();
     for item in jwk.get("x5c").and_then(Value::as_array).map_or(&[][..], Vec::as_slice) {
         let text = item.as_str().unwrap_or_default();
-        let der = STANDARD
-            .decode(text)
-            .map_err(|error| unreadable(crate::go_text::base64_error(text, &error)))?;
+        let der =
+            STANDARD.decode(text).map_err(|error| unreadable(crate::go_text::base64_error(text, &error)))?;
         chain.push(Certificate::parse(&der).map_err(|error| unreadable(error.to_string()))?);
     }
     let count = chain.len();

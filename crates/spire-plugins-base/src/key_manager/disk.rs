@@ -82,6 +82,10 @@ impl DiskKeys {
     }
 }
 
+fn unwritten(error: &dyn std::fmt::Display) -> PluginError {
+    PluginError::internal(format!("failed to generate key: unable to write entries: {error}"))
+}
+
 #[async_trait]
 impl KeyManager for DiskKeys {
     async fn generate_key(&self, id: &str, kind: KeyType) -> Result<Arc<dyn ManagedKey>, PluginError> {
@@ -90,14 +94,12 @@ impl KeyManager for DiskKeys {
         let mut ring = self.ring.write().await;
         let mut next = ring.clone();
         next.insert(id.to_owned(), key.clone());
-        let bytes = keys_file::write(&next)?;
+        let bytes = keys_file::write(&next).map_err(|error| unwritten(&error))?;
         let path = self.path.clone();
         tokio::task::spawn_blocking(move || atomic_file::write(&path, &bytes, 0o600))
             .await
-            .map_err(|error| PluginError::internal(format!("unable to write entries: {error}")))?
-            .map_err(|error| {
-                PluginError::internal(format!("unable to write entries: {}", spire_runtime::Chain(&error)))
-            })?;
+            .map_err(|error| unwritten(&error))?
+            .map_err(|error| unwritten(&spire_runtime::Chain(&error)))?;
         *ring = next;
         Ok(key)
     }
@@ -139,16 +141,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys.json");
         for (content, start) in [
-            ("{", "unable to decode keys JSON"),
-            (r#"{"keys":{"a":"!"}}"#, "unable to decode keys JSON"),
+            ("{", "unable to decode keys JSON: unexpected end of JSON input"),
+            ("", "unable to decode keys JSON: unexpected end of JSON input"),
+            ("{ not json", "unable to decode keys JSON: invalid character 'n'"),
+            ("[]", "unable to decode keys JSON: json: cannot unmarshal"),
+            (r#"{"keys":[]}"#, "unable to decode keys JSON: json: cannot unmarshal"),
+            (r#"{"keys":{"a":5}}"#, "unable to decode keys JSON: json: cannot unmarshal"),
+            (r#"{"keys":{"a":"!"}}"#, "unable to decode keys JSON: illegal base64 data at input byte 0"),
             (r#"{"keys":{"a":"AAAA"}}"#, "unable to parse key \"a\""),
+            (r#"{"keys":{"a":null}}"#, "unable to parse key \"a\""),
         ] {
             std::fs::write(&path, content).unwrap();
             let error = DiskKeys::open(path.clone()).unwrap_err().message;
             assert!(error.starts_with(start), "PL-245: {error}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
         }
-        std::fs::write(&path, r#"{"Keys":null,"other":1}"#).unwrap();
-        assert!(DiskKeys::open(path).is_ok(), "PL-244");
+        for content in [r#"{"Keys":null,"other":[1]}"#, "null", r#"{"KEYS":{}}"#] {
+            std::fs::write(&path, content).unwrap();
+            assert!(DiskKeys::open(path.clone()).is_ok(), "PL-244: {content}");
+        }
     }
 }
