@@ -46,6 +46,13 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 fn write_new(temporary: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    // Names are unique among those who live: what is there was left by a process of the same id that died, as in a
+    // container, where every server is process 1.
+    if let Err(error) = fs::remove_file(temporary)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
     // The umask may have taken bits away that the caller asked for.
     file.set_permissions(fs::Permissions::from_mode(mode))?;
@@ -77,6 +84,15 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_dead_process_left_behind_does_not_stand_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let temporary = folder.path().join("left.tmp");
+        fs::write(&temporary, b"half").unwrap();
+        write_new(&temporary, b"new", 0o600).unwrap();
+        assert_eq!(fs::read(&temporary).unwrap(), b"new");
     }
 
     #[test]
