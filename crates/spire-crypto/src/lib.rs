@@ -8,7 +8,6 @@ pub mod jose;
 pub mod key;
 pub mod pem;
 pub mod random;
-pub mod secret;
 pub mod signer;
 pub mod x509;
 
