@@ -121,7 +121,9 @@ fn key_from(oid: const_oid::ObjectIdentifier, parameters: &[u8], bits: &[u8]) ->
     let mut info = AnyRef::new(der::Tag::Sequence, &algorithm).and_then(|s| s.to_der()).map_err(failed)?;
     info.extend(BitStringRef::from_bytes(bits).and_then(|b| b.to_der()).map_err(failed)?);
     let spki = AnyRef::new(der::Tag::Sequence, &info).and_then(|s| s.to_der()).map_err(failed)?;
-    Ok(PublicKey::from_pkix(&spki)?)
+    let key = PublicKey::from_pkix(&spki)?;
+    key.check()?;
+    Ok(key)
 }
 
 #[cfg(test)]
