@@ -14,10 +14,10 @@ pub(crate) fn subject_key_id(der: &[u8], what: &str) -> Result<String> {
     Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Whether every certificate of a stored item is valid after `at`.
-pub(crate) fn all_outlive(der: &[u8], at: i64) -> Result<bool> {
+/// The first certificate of a stored item that is not valid after `at`.
+pub(crate) fn ended(der: &[u8], at: i64) -> Result<Option<Certificate>> {
     let certificates = Certificate::parse_many(der).map_err(|error| {
         DatastoreError::status(Code::Unknown, format!("cannot parse certificates: {error}"))
     })?;
-    Ok(certificates.iter().all(|certificate| certificate.not_after_unix() > at))
+    Ok(certificates.into_iter().find(|certificate| certificate.not_after_unix() <= at))
 }

@@ -1,6 +1,8 @@
 //! Pruning, tainting and revoking single authorities (SA-330..333).
 
+use spire_runtime::logging::LogValue;
 use spire_types::{JwtAuthority, TrustDomain, UnixSeconds};
+use time::OffsetDateTime;
 
 use super::{find, get, save};
 use crate::Result;
@@ -154,31 +156,52 @@ fn no_jwt_key() -> DatastoreError {
 fn prune(blob: &mut BundleBlob, at: UnixSeconds) -> Result<bool> {
     let mut roots = Vec::with_capacity(blob.root_cas.len());
     for root in &blob.root_cas {
-        if certificates::all_outlive(&root.value.der_bytes, at)? {
-            roots.push(root.clone());
+        match certificates::ended(&root.value.der_bytes, at)? {
+            None => roots.push(root.clone()),
+            Some(certificate) => tracing::info!(
+                expiration = LogValue::from(certificate.not_after()).as_value(),
+                serial_num = certificate.serial_decimal(),
+                subsystem_name = "sql",
+                "Pruning CA certificate due to expiration"
+            ),
         }
     }
     if roots.is_empty() {
+        tracing::warn!(subsystem_name = "sql", "Pruning halted; all known CA certificates have expired");
         return Err(DatastoreError::status(Code::Unknown, "would prune all certificates"));
     }
     let mut changed = roots.len() != blob.root_cas.len();
     blob.root_cas = roots;
     let mut refused = None;
-    for (keys, what) in [
-        (&mut blob.jwt_signing_keys, "would prune all JWT signing keys"),
-        (&mut blob.wit_signing_keys, "would prune all WIT signing keys"),
-    ] {
+    for (keys, what) in [(&mut blob.jwt_signing_keys, "JWT"), (&mut blob.wit_signing_keys, "WIT")] {
         let lasting = |not_after: i64| not_after == 0 || not_after > at;
-        let kept = keys.iter().filter(|key| lasting(key.value.not_after)).count();
-        if kept == 0 && !keys.is_empty() {
-            refused = refused.or(Some(what));
-        } else if kept != keys.len() {
-            keys.retain(|key| lasting(key.value.not_after));
-            changed = true;
+        let ended = keys.iter().filter(|key| !lasting(key.value.not_after)).count();
+        if ended == 0 {
+            continue;
         }
+        if ended == keys.len() {
+            tracing::warn!(
+                subsystem_name = "sql",
+                "Pruning halted; all known {what} signing keys have expired"
+            );
+            refused = refused.or(Some(what));
+            continue;
+        }
+        for key in keys.extract_if(.., |key| !lasting(key.value.not_after)) {
+            let at = OffsetDateTime::from_unix_timestamp(key.value.not_after);
+            tracing::info!(
+                expiration = LogValue::from(at.unwrap_or(OffsetDateTime::UNIX_EPOCH)).as_value(),
+                kid = key.value.kid,
+                subsystem_name = "sql",
+                "Pruning {what} signing key due to expiration"
+            );
+        }
+        changed = true;
     }
     match refused {
-        Some(what) if !changed => Err(DatastoreError::status(Code::Unknown, what)),
+        Some(what) if !changed => {
+            Err(DatastoreError::status(Code::Unknown, format!("would prune all {what} signing keys")))
+        }
         _ => Ok(changed),
     }
 }
