@@ -292,4 +292,78 @@ mod tests {
             "missing key ID in jwt-svid entry 0"
         );
     }
+
+    /// A self-signed certificate.
+    const ROOT: &str = "MIIBbjCCARWgAwIBAgIUHtib1HvsQlcQ2h9hhpcQfLoEG+8wCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBcjAgFw0yNjExMjgxNzA5\
+        MDNaGA8yMTI2MTEwNDE3MDkwM1owDDEKMAgGA1UEAwwBcjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABEBWmCHVweXg6BKTq9tv\
+        uBYC02qWbKd4wckueKFJYFgNecuh5ci7uZYgAZUyNaxerx0APdJndrynJtKWgkD74Z6jUzBRMB0GA1UdDgQWBBQMx7HmUKGKA0KI\
+        WOBLzvtS2I9lqjAfBgNVHSMEGDAWgBQMx7HmUKGKA0KIWOBLzvtS2I9lqjAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cA\
+        MEQCIBV1pKhdDrPeCbSo2soFiZmxKQ8LFAT6+z4OHVKZ8uwWAiAtVBSqvOGuH2jlXh1dxOUh0lHWIb9aVZdHBrq+AVQoFA==";
+
+    fn with_root() -> Bundle {
+        let mut bundle = bundle();
+        let der = STANDARD.decode(ROOT).unwrap().into();
+        bundle.x509_authorities.push(X509Authority { der, tainted: true });
+        bundle
+    }
+
+    #[test]
+    fn each_authority_is_one_key_with_its_use() {
+        // CA-323 to CA-325, CA-392, CA-405, CA-409, CA-410
+        let value = |contents| -> Value {
+            serde_json::from_slice(&marshal(&with_root(), contents).unwrap()).unwrap()
+        };
+        let document = value(Contents { refresh_hint: Some(300), ..Contents::SPIFFE });
+        let names = |key: &Value| key.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let keys = &document["keys"];
+        assert_eq!((keys.as_array().unwrap().len(), &document["spiffe_sequence"]), (2, &7.into()));
+        assert_eq!(document["spiffe_refresh_hint"], 300);
+        assert_eq!((&keys[0]["use"], &keys[1]["use"]), (&"x509-svid".into(), &"jwt-svid".into()));
+        assert_eq!(keys[0]["x5c"], serde_json::json!([ROOT]));
+        assert_eq!(names(&keys[0]), ["crv", "kty", "use", "x", "x5c", "y"]);
+        assert_eq!(names(&keys[1]), ["crv", "kid", "kty", "use", "x", "y"]);
+        let tokens = value(Contents::JWT_JWKS);
+        assert_eq!(names(&tokens), ["keys"]);
+        assert_eq!(names(&tokens["keys"][0]), ["crv", "kid", "kty", "x", "y"], "CA-446");
+        let empty = marshal(&Bundle::empty("td".parse().unwrap()), Contents::SPIFFE).unwrap();
+        assert_eq!(empty, b"{\n    \"keys\": []\n}", "CA-411");
+    }
+
+    #[test]
+    fn x509_authorities_have_exactly_one_certificate_of_their_key() {
+        // CA-330 to CA-333, CA-392, CA-393
+        let text = marshal(&with_root(), Contents::SPIFFE).unwrap();
+        let mut document: Value = serde_json::from_slice(&text).unwrap();
+        let read = |document: &Value, reader| {
+            unmarshal("td".parse().unwrap(), document.to_string().as_bytes(), reader)
+                .map_err(|e| e.to_string())
+        };
+        let twice = serde_json::json!({"keys": [document["keys"][0], document["keys"][0]]});
+        assert_eq!(read(&twice, Reader::GoSpiffe).unwrap().x509_authorities.len(), 1);
+        for reader in [Reader::Spire, Reader::GoSpiffe] {
+            assert_eq!(
+                read(&serde_json::json!({"keys": []}), reader),
+                Ok(Bundle::empty("td".parse().unwrap()))
+            );
+            for (chain, expected) in [
+                (serde_json::json!([]), "expected a single certificate in x509-svid entry 0; got 0"),
+                (
+                    serde_json::json!([ROOT, ROOT]),
+                    "expected a single certificate in x509-svid entry 0; got 2",
+                ),
+                (
+                    serde_json::json!(["!"]),
+                    "failed to unmarshal x5c field of key 0: illegal base64 data at input byte 0",
+                ),
+            ] {
+                document["keys"][0]["x5c"] = chain;
+                assert_eq!(read(&document, reader).unwrap_err(), expected);
+            }
+            document["keys"][0]["x5c"] = serde_json::json!([ROOT]);
+            let x = document["keys"][0]["x"].clone();
+            document["keys"][0]["x"] = document["keys"][1]["x"].clone();
+            assert!(read(&document, reader).is_err(), "another key");
+            document["keys"][0]["x"] = x;
+        }
+    }
 }

@@ -211,12 +211,15 @@ mod tests {
 
     #[test]
     fn valid_ids_print_as_they_were_written() {
+        // CA-371, CA-372, CA-374: no limit of length, and names like addresses are names
         for text in ["spiffe://td", "spiffe://1.2.3.4/x", "spiffe://a_b-c.d/Aa0/.x/..y/-_"] {
             assert_eq!(text.parse::<SpiffeId>().unwrap().to_string(), text);
         }
-        let long = format!("spiffe://td/{}", "a".repeat(2036));
-        assert_eq!(long.len(), 2048); // CA-371
-        assert_eq!(long.parse::<SpiffeId>().unwrap().to_string(), long);
+        for length in [2048, 2049] {
+            let long = format!("spiffe://td/{}", "a".repeat(length - 12));
+            assert_eq!(long.len(), length);
+            assert_eq!(long.parse::<SpiffeId>().unwrap().to_string(), long);
+        }
     }
 
     #[test]

@@ -284,4 +284,36 @@ mod tests {
         let path = crate::x509::verify_chain(&[leaf], &roots, at).unwrap();
         assert_eq!(path.last(), Some(&good));
     }
+
+    /// Names and criticality of the extensions, in order.
+    fn extensions_of(certificate: &Certificate) -> Vec<(ObjectIdentifier, bool)> {
+        let parsed: x509_cert::Certificate = der::Decode::from_der(certificate.der()).unwrap();
+        let extensions = parsed.tbs_certificate().extensions().unwrap();
+        extensions.iter().map(|extension| (extension.extn_id, extension.critical)).collect()
+    }
+
+    #[test]
+    fn extensions_stand_in_gos_order_and_are_critical_where_the_standard_wants_it() {
+        // CA-206, CA-207, CA-381, CA-382, CA-387 to CA-389
+        use rfc5280::{
+            ID_CE_AUTHORITY_KEY_IDENTIFIER as ISSUER_KEY, ID_CE_BASIC_CONSTRAINTS as BASIC,
+            ID_CE_EXT_KEY_USAGE as EXTENDED, ID_CE_KEY_USAGE as USAGE, ID_CE_SUBJECT_ALT_NAME as SAN,
+            ID_CE_SUBJECT_KEY_IDENTIFIER as KEY,
+        };
+        let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        let issuer = Issuer { name: template(Usage::Ca).subject, key_id: Some(vec![1; 20]) };
+        let root = Issuer { key_id: None, ..issuer.clone() };
+        let found = |template, issuer| extensions_of(&sign(&template, &key, issuer, &key));
+        assert_eq!(
+            found(template(Usage::Ca), &root),
+            [(USAGE, true), (BASIC, true), (KEY, false), (SAN, false)]
+        );
+        let leaf = |san| {
+            [(USAGE, true), (EXTENDED, false), (BASIC, true), (KEY, false), (ISSUER_KEY, false), (SAN, san)]
+        };
+        assert_eq!(found(template(Usage::Svid), &issuer), leaf(false));
+        let nameless =
+            CertificateTemplate { subject: Subject::default().to_name().unwrap(), ..template(Usage::Svid) };
+        assert_eq!(found(nameless, &issuer), leaf(true));
+    }
 }

@@ -211,3 +211,205 @@ pub fn verify_x509_svid(
     verify_chain(chain, &roots, at).map_err(PeerError::Chain)?;
     Ok(id)
 }
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+
+    use super::*;
+    use crate::key::{KeyType, PrivateKey};
+    use crate::x509::{CertificateTemplate, ExtraExtension, Issuer, Subject, Usage, sign_certificate};
+
+    fn now() -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap()
+    }
+
+    /// A certificate with its key.
+    struct Party {
+        key: PrivateKey,
+        certificate: Certificate,
+    }
+
+    type Change = fn(&mut CertificateTemplate);
+
+    fn issue(name: &str, uri: &str, usage: Usage, signer: Option<&Party>, change: Change) -> Party {
+        let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        let name = Subject { common_name: name.into(), ..Subject::default() }.to_name().unwrap();
+        let mut template = CertificateTemplate {
+            serial: [1; 16],
+            subject: name.clone(),
+            not_before: now() - Duration::HOUR,
+            not_after: now() + Duration::HOUR,
+            uri_san: uri.into(),
+            dns_sans: Vec::new(),
+            usage,
+            extra_extensions: Vec::new(),
+        };
+        change(&mut template);
+        let name = signer.map_or(name, |signer| signer.certificate.subject().clone());
+        let issuer =
+            Issuer { name, key_id: signer.map(|signer| signer.key.public_key().subject_key_id().to_vec()) };
+        let by = signer.map_or(&key, |signer| &signer.key);
+        let mut signed = std::pin::pin!(sign_certificate(&template, key.public_key(), &issuer, by));
+        let std::task::Poll::Ready(der) =
+            signed.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+        else {
+            panic!("a local key does not wait")
+        };
+        Party { certificate: Certificate::parse(&der.unwrap()).unwrap(), key: key.clone() }
+    }
+
+    fn authority(name: &str, signer: Option<&Party>, change: Change) -> Party {
+        issue(name, "spiffe://td", Usage::Ca, signer, change)
+    }
+
+    fn leaf(uri: &str, signer: &Party, change: Change) -> Party {
+        issue("leaf", uri, Usage::Svid, Some(signer), change)
+    }
+
+    /// Instead of the extension of the same OID, or as one more.
+    fn put(template: &mut CertificateTemplate, oid: &str, critical: bool, value: &str) {
+        let value = hex::decode(value).unwrap();
+        template.extra_extensions.push(ExtraExtension { oid: oid.into(), critical, value });
+    }
+
+    fn verify(chain: &[&Party], root: &Party) -> Result<String, String> {
+        let chain: Vec<Certificate> = chain.iter().map(|party| party.certificate.clone()).collect();
+        let roots = Roots::new(vec![root.certificate.clone()]).unwrap();
+        let roots_of = |td: &TrustDomain| matches!(td.as_str(), "td" | "1.2.3.4").then(|| roots.clone());
+        verify_x509_svid(&chain, roots_of, now()).map(|id| id.to_string()).map_err(|error| error.to_string())
+    }
+
+    const SAN: &str = "2.5.29.17";
+    const KEY_USAGE: &str = "2.5.29.15";
+    const EXTENDED: &str = "2.5.29.37";
+    const BASIC: &str = "2.5.29.19";
+
+    #[test]
+    fn svids_are_accepted_with_all_that_the_standard_leaves_open() {
+        // CA-374, CA-379, CA-381, CA-387 to CA-390
+        let root = authority("root", None, |_| {});
+        let changes: [Change; 6] = [
+            |_| {},
+            |t| t.dns_sans = vec!["db".into()],
+            |t| t.subject = Subject::default().to_name().unwrap(),
+            // digitalSignature alone; clientAuth alone; an absent extended usage cannot be made here
+            |t| put(t, KEY_USAGE, true, "03020780"),
+            |t| put(t, EXTENDED, false, "300a06082b06010505070302"),
+            |t| put(t, "1.2.3.4", false, "0500"),
+        ];
+        for (index, change) in changes.into_iter().enumerate() {
+            let leaf = leaf("spiffe://td/w", &root, change);
+            assert_eq!(verify(&[&leaf], &root).as_deref(), Ok("spiffe://td/w"), "{index}");
+        }
+        let leaf = leaf("spiffe://1.2.3.4/x", &root, |_| {});
+        assert!(verify(&[&leaf], &root).is_ok(), "a name like an address is a name");
+    }
+
+    #[test]
+    fn svids_with_a_flaw_are_refused_by_its_name() {
+        // CA-378, CA-380, CA-384, CA-391, CA-413, CA-520, CA-521, CA-523
+        let root = authority("root", None, |_| {});
+        let id = "x509svid: could not get leaf SPIFFE ID: ";
+        let chain = "x509svid: could not verify leaf certificate: ";
+        let expired =
+            "x509: certificate has expired or is not yet valid: current time 2023-11-14T22:13:20Z is ";
+        let cases: [(&str, Change, String); 12] = [
+            (
+                "spiffe://td/w",
+                |t| put(t, SAN, false, "301486087370696666653a2f86087370696666653a2f"),
+                format!("{id}certificate contains more than one URI SAN"),
+            ),
+            (
+                "spiffe://td/w",
+                |t| put(t, SAN, false, "300482026462"),
+                format!("{id}certificate contains no URI SAN"),
+            ),
+            ("https://td/w", |_| {}, format!("{id}scheme is missing or invalid")),
+            ("spiffe://td", |_| {}, format!("{id}path is empty")),
+            ("spiffe://td/", |_| {}, format!("{id}path cannot have a trailing slash")),
+            (
+                "spiffe://td/w",
+                |t| put(t, BASIC, true, "30030101ff"),
+                "x509svid: leaf certificate with CA flag set to true".into(),
+            ),
+            (
+                "spiffe://td/w",
+                |t| put(t, KEY_USAGE, true, "03020284"),
+                "x509svid: leaf certificate with KeyCertSign key usage".into(),
+            ),
+            (
+                "spiffe://td/w",
+                |t| put(t, KEY_USAGE, true, "03020182"),
+                "x509svid: leaf certificate with KeyCrlSign key usage".into(),
+            ),
+            (
+                "spiffe://other/w",
+                |_| {},
+                "x509svid: could not get X509 bundle: no bundle found for trust domain \"other\"".into(),
+            ),
+            (
+                "spiffe://td/w",
+                |t| t.not_after = now() - Duration::SECOND,
+                format!("{chain}{expired}after 2023-11-14T22:13:19Z"),
+            ),
+            (
+                "spiffe://td/w",
+                |t| t.not_before = now() + Duration::SECOND,
+                format!("{chain}{expired}before 2023-11-14T22:13:21Z"),
+            ),
+            (
+                "spiffe://td/w",
+                |t| put(t, "1.2.3.4", true, "0500"),
+                format!("{chain}x509: UnsupportedCriticalExtension"),
+            ),
+        ];
+        for (uri, change, expected) in cases {
+            assert_eq!(verify(&[&leaf(uri, &root, change)], &root).unwrap_err(), expected);
+        }
+        let stranger = authority("root", None, |_| {});
+        assert_eq!(
+            verify(&[&leaf("spiffe://td/w", &stranger, |_| {})], &root).unwrap_err(),
+            format!("{chain}x509: certificate signed by unknown authority"),
+            "CA-512"
+        );
+        assert!(verify(&[], &root).is_err());
+    }
+
+    #[test]
+    fn paths_lead_to_any_certificate_of_the_bundle_within_their_limits() {
+        // CA-383, CA-385, CA-386, CA-390, CA-394, CA-523
+        let root = authority("root", None, |_| {});
+        let middle = authority("middle", Some(&root), |t| put(t, BASIC, true, "30060101ff020100"));
+        let below = authority("below", Some(&middle), |_| {});
+        let near = leaf("spiffe://td/w", &middle, |_| {});
+        let far = leaf("spiffe://td/w", &below, |_| {});
+        let unknown = "x509: certificate signed by unknown authority";
+        assert!(verify(&[&near, &middle], &root).is_ok());
+        assert!(verify(&[&near], &root).unwrap_err().ends_with(unknown), "no intermediate");
+        assert!(verify(&[&near], &middle).is_ok(), "a root need not be self-signed");
+        assert!(verify(&[&far, &below, &middle], &root).is_err(), "pathLenConstraint 0");
+        let stale = authority("stale", None, |t| t.not_after = now() - Duration::SECOND);
+        assert!(verify(&[&leaf("spiffe://td/w", &stale, |_| {})], &stale).unwrap_err().ends_with(unknown));
+        let odd = issue("odd", "spiffe://td/path", Usage::Ca, None, |_| {});
+        assert!(
+            verify(&[&leaf("spiffe://td/w", &odd, |_| {})], &odd).is_ok(),
+            "IDs of authorities are not read"
+        );
+        // Permitted URIs of "td": the library does not know such constraints, and so refuses.
+        let bound = authority("bound", None, |t| put(t, "2.5.29.30", true, "3008a006300486027464"));
+        assert!(verify(&[&leaf("spiffe://td/w", &bound, |_| {})], &bound).is_err());
+    }
+
+    #[test]
+    fn a_chain_leads_to_tainted_roots_or_not_and_all_else_is_an_error() {
+        // CA-116
+        let (root, other) = (authority("root", None, |_| {}), authority("other", None, |_| {}));
+        let roots = |party: &Party| Roots::new(vec![party.certificate.clone()]).unwrap();
+        let good = [leaf("spiffe://td/w", &root, |_| {}).certificate];
+        assert_eq!(chains_to(&good, &roots(&root), now()), Ok(true));
+        assert_eq!(chains_to(&good, &roots(&other), now()), Ok(false));
+        assert_eq!(chains_to(&good, &Roots::new(Vec::new()).unwrap(), now()), Ok(false));
+        assert!(chains_to(&good, &roots(&root), now() + Duration::DAY).is_err());
+    }
+}
