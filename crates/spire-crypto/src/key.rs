@@ -317,6 +317,10 @@ impl PrivateKey {
                 EcdsaKeyPair::from_private_key_der(&signature::ECDSA_P384_SHA384_ASN1_SIGNING, der)
                     .map(Pair::Ec)
             })
+            .or_else(|_| {
+                EcdsaKeyPair::from_private_key_der(&signature::ECDSA_P521_SHA512_ASN1_SIGNING, der)
+                    .map(Pair::Ec)
+            })
             .map_err(|_| KeyError::MalformedPrivate("not an RSA or ECDSA key".to_owned()))?;
         Self::from_pair(pair)
     }
@@ -378,6 +382,10 @@ impl PrivateKey {
                 pair.sign(encoding, &random, message, &mut signature).map_err(failed)?;
                 Ok(signature)
             }
+            (Pair::Ec(pair), S::EcdsaSha256) if self.public.algorithm != KeyAlgorithm::EcP256 => {
+                let digest = widened_sha256(pair, message).map_err(failed)?;
+                Ok(pair.sign_digest(&digest).map_err(failed)?.as_ref().to_vec())
+            }
             (Pair::Ec(pair), scheme) => {
                 let fits = matches!(
                     (self.public.algorithm, scheme),
@@ -392,6 +400,22 @@ impl PrivateKey {
             }
         }
     }
+}
+
+/// SHA-256 for a larger curve, which the library pairs with a longer digest. ECDSA takes the digest as a number, and
+/// zeros in front do not change a number (FIPS 186-5 section 6.4.1).
+fn widened_sha256(
+    pair: &EcdsaKeyPair,
+    message: &[u8],
+) -> Result<digest::Digest, aws_lc_rs::error::Unspecified> {
+    let algorithm = match pair.algorithm() {
+        curve if *curve == signature::ECDSA_P384_SHA384_ASN1_SIGNING => &digest::SHA384,
+        _ => &digest::SHA512,
+    };
+    let sha256 = digest::digest(&digest::SHA256, message);
+    let mut wide = vec![0; algorithm.output_len() - sha256.as_ref().len()];
+    wide.extend_from_slice(sha256.as_ref());
+    digest::Digest::import_less_safe(&wide, algorithm)
 }
 
 impl SignatureScheme {
@@ -434,6 +458,17 @@ impl SignatureScheme {
 mod tests {
     use super::*;
 
+    /// Made by openssl for this test.
+    const P521: &str = "\
+-----BEGIN EC PRIVATE KEY-----
+MIHcAgEBBEIAG0SlYUTsnZp8QvDYYe5Psc9a/TMhYcr20fd21JwDbfJQGMPnnQkP
+4mPfGXqxrrsk2aMKAFsnDT5A5ij2iDFH8cugBwYFK4EEACOhgYkDgYYABAGh0huH
+mJTMgCFxrHhK1fcDgl7lbH/kq5YINYpyDsNW1vpdX+8/dwWR/cbplLI4DVhNHFGh
+9nCL/lZc1Yi/d0WL6gCXViYiAyScqKtTm06jPfMgCXyH4aX4KsE+pWQaJ2DEA2kz
+rkh6HeYSBuEMz4EBELOWIWRYgSy2+wixAGig9lkOjg==
+-----END EC PRIVATE KEY-----
+";
+
     #[test]
     fn every_key_type_signs_what_its_public_key_verifies() {
         for kind in [KeyType::Rsa2048, KeyType::EcP256, KeyType::EcP384] {
@@ -446,6 +481,18 @@ mod tests {
             let again = PrivateKey::from_pkcs8(&key.to_pkcs8().unwrap()).unwrap();
             assert_eq!(again.public_key(), key.public_key(), "{kind}");
             assert_eq!(again.key_type(), Some(kind));
+        }
+    }
+
+    #[test]
+    fn every_curve_signs_sha256() {
+        // NA-068
+        let p521 = crate::pem::parse_private_key(P521.as_bytes()).unwrap();
+        assert_eq!(p521.public_key().algorithm(), KeyAlgorithm::EcP521);
+        let generated = [KeyType::EcP256, KeyType::EcP384].map(|kind| PrivateKey::generate(kind).unwrap());
+        for key in generated.iter().chain([&p521]) {
+            let signature = key.sign(SignatureScheme::EcdsaSha256, b"message").unwrap();
+            key.public_key().verify(SignatureScheme::EcdsaSha256, b"message", &signature).unwrap();
         }
     }
 

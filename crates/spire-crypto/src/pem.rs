@@ -12,6 +12,11 @@ use crate::x509::{Certificate, X509Error};
 pub enum PemError {
     #[error("no PEM blocks")]
     NoBlocks,
+    #[error("no certificates found in file")]
+    NoCertificates,
+    /// Blocks are counted from zero.
+    #[error("unable to parse certificate in block {0}: {1}")]
+    CertificateBlock(usize, X509Error),
     #[error("expected block type {expected:?}; got {got:?}")]
     BlockType { expected: &'static str, got: String },
     /// Blocks are counted from one.
@@ -38,14 +43,25 @@ pub fn parse_certificates(text: &[u8]) -> Result<Vec<Certificate>, PemError> {
     Ok(certificates)
 }
 
-/// The first private key of a text: PKCS#8, SEC 1 or PKCS#1.
+/// The certificates among the blocks of a text, at least one (NA-035).
+pub fn find_certificates(text: &[u8]) -> Result<Vec<Certificate>, PemError> {
+    let blocks = blocks(text).unwrap_or_default();
+    let certificates = blocks.iter().enumerate().filter(|(_, block)| block.label == CERTIFICATE);
+    let certificates: Vec<Certificate> = certificates
+        .map(|(number, block)| {
+            Certificate::parse(&block.content).map_err(|error| PemError::CertificateBlock(number, error))
+        })
+        .collect::<Result<_, _>>()?;
+    if certificates.is_empty() { Err(PemError::NoCertificates) } else { Ok(certificates) }
+}
+
+/// The first private key among the blocks of a text: PKCS#8, SEC 1 or PKCS#1.
 pub fn parse_private_key(text: &[u8]) -> Result<PrivateKey, PemError> {
     for block in blocks(text)? {
         match &block.label[..] {
             "PRIVATE KEY" => return Ok(PrivateKey::from_pkcs8(&block.content)?),
             "EC PRIVATE KEY" | "RSA PRIVATE KEY" => return Ok(PrivateKey::from_traditional(&block.content)?),
-            "EC PARAMETERS" => {}
-            _ => return Err(PemError::BlockType { expected: "PRIVATE KEY", got: block.label }),
+            _ => {}
         }
     }
     Err(PemError::NoBlocks)
@@ -127,6 +143,19 @@ fn encode(label: &str, der: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_and_certificates_are_found_among_other_blocks() {
+        // NA-035, NA-062
+        let key = PrivateKey::generate(crate::KeyType::EcP256).unwrap();
+        let text = encode("SOMETHING", b"x") + &encode_private_key(&key.to_pkcs8().unwrap());
+        assert_eq!(parse_private_key(text.as_bytes()).unwrap().public_key(), key.public_key());
+        let error = find_certificates(text.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "no certificates found in file");
+        let text = text + &encode_certificate(b"x");
+        let error = find_certificates(text.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with("unable to parse certificate in block 2: x509: "), "{error}");
+    }
 
     #[test]
     fn texts_without_certificates_are_refused_by_name() {

@@ -12,4 +12,6 @@ pub use csr::CertificateRequest;
 pub use dns_name::{DnsNameError, validate_dns_name, wildcard_overlap};
 pub use name::{DistinguishedName, Subject};
 pub use template::{CertificateTemplate, ExtraExtension, Issuer, Usage, sign_certificate};
-pub use verify::{PeerError, Roots, VerifyError, chains_to, leaf_spiffe_id, verify_chain, verify_x509_svid};
+pub use verify::{
+    PeerError, Roots, VerifyError, chains_to, leaf_spiffe_id, verify_chain, verify_chains, verify_x509_svid,
+};

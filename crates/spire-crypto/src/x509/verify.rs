@@ -125,6 +125,54 @@ pub fn verify_chain(
     Ok(found)
 }
 
+/// Names fit for more paths than these only if somebody wants to keep us busy.
+const MOST_PATHS: usize = 64;
+
+/// All paths from the first certificate to a root, as Go finds them; at least one (NA-075, NA-082).
+///
+/// A leaf that is a root itself is its own path. Any root may end a path, and a certificate that is a root and an
+/// intermediate does both.
+pub fn verify_chains(
+    chain: &[Certificate],
+    roots: &Roots,
+    at: OffsetDateTime,
+) -> Result<Vec<Vec<Certificate>>, VerifyError> {
+    let (leaf, intermediates) = chain.split_first().ok_or(VerifyError::Empty)?;
+    if roots.certificates().any(|root| root == leaf) {
+        check_time(leaf, at)?;
+        return Ok(vec![vec![leaf.clone()]]);
+    }
+    let mut found = vec![verify_chain(chain, roots, at)?];
+    for path in named_paths(leaf, intermediates, roots) {
+        let Some((root, below)) = path.split_last() else { continue };
+        let Ok(root) = Roots::new(vec![root.clone()]) else { continue };
+        if let Ok(verified) = verify_chain(below, &root, at)
+            && !found.contains(&verified)
+        {
+            found.push(verified);
+        }
+    }
+    Ok(found)
+}
+
+/// Paths in which each certificate names the next as its issuer; nothing is verified.
+fn named_paths(leaf: &Certificate, intermediates: &[Certificate], roots: &Roots) -> Vec<Vec<Certificate>> {
+    let mut complete = Vec::new();
+    let mut open = vec![vec![leaf.clone()]];
+    while let Some(path) = open.pop() {
+        let Some(last) = path.last() else { continue };
+        let issued = |issuer: &&Certificate| issuer.subject() == last.issuer() && !path.contains(issuer);
+        let with = |issuer: &Certificate| [&path[..], std::slice::from_ref(issuer)].concat();
+        complete.extend(roots.certificates().filter(issued).map(with));
+        open.extend(intermediates.iter().filter(issued).map(with));
+        if complete.len() + open.len() >= MOST_PATHS {
+            break;
+        }
+    }
+    complete.truncate(MOST_PATHS);
+    complete
+}
+
 fn check_time(certificate: &Certificate, at: OffsetDateTime) -> Result<(), VerifyError> {
     let rfc3339 = |time: OffsetDateTime| {
         time.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
