@@ -3,12 +3,13 @@
 mod dial;
 mod http_proxy;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
@@ -44,6 +45,20 @@ pub fn uds(path: &Path) -> Channel {
         }
     });
     endpoint("http://localhost").connect_with_connector_lazy(connector)
+}
+
+/// A channel to `address` without TLS, for a Workload API that listens there.
+pub fn tcp(address: SocketAddr) -> Channel {
+    let connector = service_fn(move |_| async move {
+        match TcpStream::connect(address).await {
+            Ok(stream) => Ok(TokioIo::new(stream)),
+            Err(error) => {
+                let reason = format!("dial tcp {address}: connect: {}", os_error(&error));
+                Err(ConnectFailed::dialing(&reason))
+            }
+        }
+    });
+    endpoint(&format!("http://{address}")).connect_with_connector_lazy(connector)
 }
 
 /// Go shows an absolute path as the URL it made of it.

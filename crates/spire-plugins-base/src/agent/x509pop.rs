@@ -1,16 +1,20 @@
 //! The node shows a certificate and proves that it holds its key (NA-058 to NA-068).
 
+mod workload_api;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use spire_config::Object;
+use spire_crypto::x509::Certificate;
 use spire_crypto::{PrivateKey, pem};
 use spire_plugin::agent::{Conversation, NodeAttestor};
-use spire_plugin::{BuiltIn, PluginError};
+use spire_plugin::{BuiltIn, Code, PluginError};
 
+use self::workload_api::{Address, fetch_svid};
 use crate::shared::settings::decode;
-use crate::shared::x509pop::{AttestationData, Base64, Challenge, respond};
+use crate::shared::x509pop::{AttestationData, Base64, Challenge, read, respond};
 
 pub const X509POP: BuiltIn<dyn NodeAttestor> = BuiltIn {
     name: "x509pop",
@@ -18,7 +22,9 @@ pub const X509POP: BuiltIn<dyn NodeAttestor> = BuiltIn {
     build: |_, data| {
         let settings = Settings::read(data).map_err(|mut problems| problems.swap_remove(0))?;
         // Read now, so that a wrong path shows at the start; read again at each attestation.
-        settings.load()?;
+        if let Settings::Files(files) = &settings {
+            files.load()?;
+        }
         Ok(Arc::new(X509Pop { settings }))
     },
     validate: |_, data| match Settings::read(data) {
@@ -27,12 +33,22 @@ pub const X509POP: BuiltIn<dyn NodeAttestor> = BuiltIn {
     },
 };
 
+/// Where key and certificates come from.
 #[derive(Debug)]
-struct Settings {
-    private_key_path: PathBuf,
-    certificate_path: PathBuf,
-    intermediates_path: Option<PathBuf>,
+enum Settings {
+    Files(Files),
+    /// A Workload API, asked at each attestation (NA-061).
+    Socket(String),
 }
+
+#[derive(Debug)]
+struct Files {
+    private_key: PathBuf,
+    certificate: PathBuf,
+    intermediates: Option<PathBuf>,
+}
+
+type Identity = (PrivateKey, Vec<Certificate>);
 
 impl Settings {
     fn read(data: &Object) -> Result<Self, Vec<PluginError>> {
@@ -45,49 +61,61 @@ impl Settings {
             ])
         });
         let [key, certificate, intermediates, socket] = read.map_err(|error| vec![error])?;
-        let mut problems = Vec::new();
         if !socket.is_empty() {
-            problems.push(PluginError::invalid(
-                "spiffe_endpoint_socket is not built in this version; use private_key_path and certificate_path",
-            ));
-        } else {
-            if key.is_empty() {
-                problems.push(PluginError::invalid("private_key_path is required"));
-            }
-            if certificate.is_empty() {
-                problems.push(PluginError::invalid("certificate_path is required"));
-            }
+            return Ok(Self::Socket(socket));
         }
+        let required = [("private_key_path", &key), ("certificate_path", &certificate)];
+        let problems: Vec<PluginError> = required
+            .iter()
+            .filter(|(_, value)| value.is_empty())
+            .map(|(name, _)| PluginError::invalid(format!("{name} is required")))
+            .collect();
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self {
-            private_key_path: key.into(),
-            certificate_path: certificate.into(),
-            intermediates_path: (!intermediates.is_empty()).then(|| intermediates.into()),
-        })
+        Ok(Self::Files(Files {
+            private_key: key.into(),
+            certificate: certificate.into(),
+            intermediates: (!intermediates.trim().is_empty()).then(|| intermediates.into()),
+        }))
     }
 
     /// Key and chain, leaf first.
-    fn load(&self) -> Result<(PrivateKey, Vec<Base64>), PluginError> {
+    async fn identity(&self) -> Result<Identity, PluginError> {
+        match self {
+            Self::Files(files) => files.load(),
+            Self::Socket(socket) => fetch(socket).await.map_err(|text| {
+                let text = format!("unable to fetch SVID from workload API: {text}");
+                PluginError::new(Code::Unavailable, text)
+            }),
+        }
+    }
+}
+
+async fn fetch(socket: &str) -> Result<Identity, String> {
+    fetch_svid(&socket.parse::<Address>()?).await
+}
+
+impl Files {
+    fn load(&self) -> Result<Identity, PluginError> {
         let pair = |text: String| PluginError::invalid(format!("unable to load keypair: {text}"));
-        let key = pem::parse_private_key(&read_file(&self.private_key_path).map_err(pair)?)
+        let key = pem::parse_private_key(&read_file(&self.private_key).map_err(pair)?)
             .map_err(|error| pair(error.to_string()))?;
-        let mut chain = pem::parse_certificates(&read_file(&self.certificate_path).map_err(pair)?)
+        let mut chain = pem::find_certificates(&read_file(&self.certificate).map_err(pair)?)
             .map_err(|error| pair(error.to_string()))?;
         let leaf = chain[0].public_key().map_err(|error| pair(error.to_string()))?;
         if leaf != *key.public_key() {
             return Err(pair("private key does not match public key".to_owned()));
         }
-        if let Some(path) = &self.intermediates_path {
+        if let Some(path) = &self.intermediates {
             let failed = |text: String| {
                 PluginError::invalid(format!("unable to load intermediate certificates: {text}"))
             };
-            let more = pem::parse_certificates(&read_file(path).map_err(failed)?)
+            let more = pem::find_certificates(&read_file(path).map_err(failed)?)
                 .map_err(|error| failed(error.to_string()))?;
             chain.extend(more);
         }
-        Ok((key, chain.iter().map(|certificate| Base64(certificate.der().to_vec())).collect()))
+        Ok((key, chain))
     }
 }
 
@@ -103,14 +131,16 @@ struct X509Pop {
 #[async_trait]
 impl NodeAttestor for X509Pop {
     async fn attest(&self, conversation: &mut dyn Conversation) -> Result<(), PluginError> {
-        let (key, certificates) = self.settings.load()?;
-        let encode =
-            |error: serde_json::Error| PluginError::internal(format!("failed to marshal data: {error}"));
+        let (key, chain) = self.settings.identity().await?;
+        let certificates = chain.iter().map(|certificate| Base64(certificate.der().to_vec())).collect();
+        let encode = |error: serde_json::Error| {
+            PluginError::internal(format!("unable to marshal attestation data: {error}"))
+        };
         let payload = serde_json::to_vec(&AttestationData { certificates }).map_err(encode)?;
         let mut asked = conversation.send_payload(payload).await?;
         while let Some(challenge) = asked {
-            let challenge: Challenge = serde_json::from_slice(&challenge)
-                .map_err(|error| PluginError::internal(format!("failed to unmarshal challenge: {error}")))?;
+            let challenge: Challenge = read(&challenge)
+                .map_err(|error| PluginError::internal(format!("unable to unmarshal challenge: {error}")))?;
             let response = respond(&key, &challenge).map_err(|text| {
                 PluginError::internal(format!("failed to calculate challenge response: {text}"))
             })?;

@@ -4,7 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use der::asn1::UintRef;
 use der::{Decode, Encode};
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use spire_crypto::{KeyAlgorithm, PrivateKey, PublicKey, SignatureScheme, hash, random};
 
 /// Bytes as standard base64; `null` is empty (NA-026).
@@ -25,27 +27,40 @@ impl<'de> Deserialize<'de> for Base64 {
     }
 }
 
-#[derive(Debug, Serialize)]
-pub struct AttestationData {
-    pub certificates: Vec<Base64>,
+/// Reads a message as Go does: names in any case, `null` for what is absent (NA-026).
+pub fn read<T: DeserializeOwned + Default>(json: &[u8]) -> serde_json::Result<T> {
+    object(serde_json::from_slice::<Value>(json)?).map(Option::unwrap_or_default)
 }
 
-/// Only from an object: a derived reader would take an array for it, too.
-impl<'de> Deserialize<'de> for AttestationData {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut members: std::collections::BTreeMap<String, serde_json::Value> =
-            Option::deserialize(deserializer)?.unwrap_or_default();
-        let certificates = members.remove("certificates").unwrap_or_default();
-        let certificates: Option<Vec<Base64>> =
-            serde_json::from_value(certificates).map_err(serde::de::Error::custom)?;
-        Ok(Self { certificates: certificates.unwrap_or_default() })
+/// Only from an object: a derived reader would take an array, too.
+fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::Object(members) => {
+            let members = members.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
+            serde_json::from_value(members.collect()).map(Some).map_err(D::Error::custom)
+        }
+        _ => Err(D::Error::custom("an object is wanted")),
     }
+}
+
+fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AttestationData {
+    #[serde(deserialize_with = "list")]
+    pub certificates: Vec<Base64>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Challenge {
+    #[serde(deserialize_with = "object")]
     pub rsa_signature: Option<Nonce>,
+    #[serde(deserialize_with = "object")]
     pub ecdsa_signature: Option<Nonce>,
 }
 
@@ -58,7 +73,9 @@ pub struct Nonce {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Response {
+    #[serde(deserialize_with = "object")]
     pub rsa_signature: Option<RsaResponse>,
+    #[serde(deserialize_with = "object")]
     pub ecdsa_signature: Option<EcdsaResponse>,
 }
 
@@ -78,6 +95,8 @@ pub struct EcdsaResponse {
 }
 
 const NONCE: usize = 32;
+/// SHA-256
+const HASH: usize = 32;
 
 fn fresh_nonce() -> Result<Base64, String> {
     let mut nonce = vec![0; NONCE];
@@ -110,21 +129,21 @@ pub fn respond(key: &PrivateKey, challenge: &Challenge) -> Result<Response, Stri
         KeyAlgorithm::Rsa { .. } => {
             let asked = challenge.rsa_signature.as_ref().ok_or("expecting RSA challenge")?;
             let nonce = fresh_nonce()?;
-            let message = [&asked.nonce.0[..], &nonce.0].concat();
+            let message = message(asked, &nonce)?;
             let signature = key.sign(SignatureScheme::RsaPssSha256, &message).map_err(|e| failed(&e))?;
             let answer = RsaResponse { nonce, signature: Base64(signature) };
             Ok(Response { rsa_signature: Some(answer), ecdsa_signature: None })
         }
-        KeyAlgorithm::EcP256 => {
+        KeyAlgorithm::EcP256 | KeyAlgorithm::EcP384 | KeyAlgorithm::EcP521 => {
             let asked = challenge.ecdsa_signature.as_ref().ok_or("expecting ECDSA challenge")?;
             let nonce = fresh_nonce()?;
-            let message = [&asked.nonce.0[..], &nonce.0].concat();
+            let message = message(asked, &nonce)?;
             let asn1 = key.sign(SignatureScheme::EcdsaSha256, &message).map_err(|e| failed(&e))?;
             let parsed = EcdsaSignature::from_der(&asn1).map_err(|e| failed(&e))?;
             let (r, s) = (Base64(parsed.r.as_bytes().to_vec()), Base64(parsed.s.as_bytes().to_vec()));
             Ok(Response { rsa_signature: None, ecdsa_signature: Some(EcdsaResponse { nonce, r, s }) })
         }
-        other => Err(format!("unsupported private key type {other:?}; use an RSA or a P-256 key")),
+        other => Err(format!("unsupported private key type {other:?}")),
     }
 }
 
@@ -139,12 +158,11 @@ pub fn verify(key: &PublicKey, challenge: &Challenge, response: &Response) -> Re
         (_, Some(asked)) => {
             let answer = response.ecdsa_signature.as_ref().ok_or("expecting ECDSA response")?;
             let message = message(asked, &answer.nonce)?;
+            let failed = || "ECDSA signature verify failed".to_owned();
             let signature = UintRef::new(&answer.r.0)
-                .and_then(|r| Ok(EcdsaSignature { r, s: UintRef::new(&answer.s.0)? }))
-                .and_then(|signature| signature.to_der())
-                .map_err(|error| error.to_string())?;
-            key.verify(SignatureScheme::EcdsaSha256, &message, &signature)
-                .map_err(|_| "ECDSA signature verify failed".to_owned())
+                .and_then(|r| EcdsaSignature { r, s: UintRef::new(&answer.s.0)? }.to_der())
+                .map_err(|_| failed())?;
+            key.verify(SignatureScheme::EcdsaSha256, &message, &signature).map_err(|_| failed())
         }
         (None, None) => Err("nothing was asked".to_owned()),
     }
@@ -159,21 +177,46 @@ fn message(asked: &Nonce, nonce: &Base64) -> Result<Vec<u8>, String> {
     Ok([&asked.nonce.0[..], &nonce.0].concat())
 }
 
-/// RSASSA-PSS with SHA-256: SPIRE's agents sign with the
-/// longest salt (NA-067), which the crypto library does not verify.
+/// The sizes of RSA keys that Go verifies with, up to what `max_rsa_key_size` lets through.
+const SMALLEST_RSA: usize = 1024;
+
+/// RSASSA-PSS with SHA-256 and a salt of any length (NA-067), which the crypto library does not verify.
 fn verify_pss(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), String> {
-    use rsa::pkcs8::DecodePublicKey as _;
-    use rsa::traits::PublicKeyParts as _;
     let failed = || "RSA signature verify failed".to_owned();
-    let key = rsa::RsaPublicKey::from_public_key_der(key.pkix()).map_err(|error| error.to_string())?;
+    let KeyAlgorithm::Rsa { bits: SMALLEST_RSA.. } = key.algorithm() else { return Err(failed()) };
+    let key = rsa_key(key).ok_or_else(failed)?;
     let hashed = hash::sha256(message);
-    let encoded_length = (key.n().bits() - 1).div_ceil(8);
-    let longest = encoded_length.checked_sub(hashed.len() + 2).ok_or_else(failed)?;
-    // The two lengths in use: the longest (SPIRE's) and the digest's (ours).
-    let proven = [longest, hashed.len()].into_iter().any(|salt| {
-        key.verify(rsa::Pss::new_with_salt::<rsa::sha2::Sha256>(salt), &hashed, signature).is_ok()
-    });
-    if proven { Ok(()) } else { Err(failed()) }
+    let salt = salt_length(&key, signature).ok_or_else(failed)?;
+    key.verify(rsa::Pss::new_with_salt::<rsa::sha2::Sha256>(salt), &hashed, signature).map_err(|_| failed())
+}
+
+fn rsa_key(key: &PublicKey) -> Option<rsa::RsaPublicKey> {
+    #[derive(der::Sequence)]
+    struct RsaPublicKey<'a> {
+        modulus: UintRef<'a>,
+        exponent: UintRef<'a>,
+    }
+    let parts = RsaPublicKey::from_der(key.key_bits()).ok()?;
+    let [modulus, exponent] =
+        [parts.modulus, parts.exponent].map(|part| rsa::BigUint::from_bytes_be(part.as_bytes()));
+    rsa::RsaPublicKey::new_with_max_size(modulus, exponent, usize::MAX).ok()
+}
+
+/// The length of the salt that a signature claims to have (RFC 8017 section 9.1.2, up to step 10).
+fn salt_length(key: &rsa::RsaPublicKey, signature: &[u8]) -> Option<usize> {
+    use rsa::traits::PublicKeyParts as _;
+    let length = (key.n().bits() - 1).div_ceil(8);
+    let number = rsa::BigUint::from_bytes_be(signature).modpow(key.e(), key.n()).to_bytes_be();
+    let encoded = [vec![0; length.checked_sub(number.len())?], number].concat();
+    let masked = length.checked_sub(HASH + 1)?;
+    let (masked, seed) = (&encoded[..masked], &encoded[masked..masked + HASH]);
+    let mask = (0u32..).flat_map(|count| hash::sha256(&[seed, &count.to_be_bytes()].concat()));
+    let mut block = masked.iter().zip(mask).map(|(byte, mask)| byte ^ mask);
+    // Bits above the length of the modulus are not part of the block.
+    let spare = 8 * length - (key.n().bits() - 1);
+    let first = block.next()? & (0xff >> spare);
+    let padding = if first == 0 { 1 + block.by_ref().take_while(|byte| *byte == 0).count() } else { 0 };
+    masked.len().checked_sub(padding + 1)
 }
 
 #[cfg(test)]
@@ -183,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_holder_proves_its_key_and_nobody_else_does() {
-        for kind in [KeyType::EcP256, KeyType::Rsa2048] {
+        for kind in [KeyType::EcP256, KeyType::EcP384, KeyType::Rsa2048] {
             let key = PrivateKey::generate(kind).unwrap();
             let other = PrivateKey::generate(kind).unwrap();
             let asked = challenge(key.public_key()).unwrap();
@@ -193,11 +236,61 @@ mod tests {
     }
 
     #[test]
+    fn a_salt_of_any_length_is_verified() {
+        // NA-067; made by openssl with a key of 1025 bits, whose encoded block is a byte shorter than its modulus.
+        let decode = |text: &str| STANDARD.decode(text).unwrap();
+        let key = "\
+            MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQErzAH18WXywWBh0avMU7DllxliS0iE7m6K7GWAncW57QFkWux5zjjRlPnfFi/K\
+            Sm4IuxbTbSdyYxf8j36ZJZlP0H2xHp8GwYe6MB2Eb3qRgVkllC15l4uPyuCsYRdpLBoQYbLmgKXXhGfLv3VbNKvPj480plQmRNVG\
+            ZShVvDKQEQIDAQAB";
+        let key = PublicKey::from_pkix(&decode(key)).unwrap();
+        let salted = [
+            (
+                "nothing",
+                "\
+            AMjwA55pbffYIDxa8me+iu9guOaNsZE56XiyDzuGmozFgjFojpEFaCCfEQqNbpeU7ZWW9PSgYn6mNguN/nDiD1kAwQa9wPsVlFR1\
+            0FUguQLN1IgTEdLzjfjlyLv0+WRpC7nG3SOb4MYe3vTh0TX9M81gWNkwJdB6T0zsrYZdD6vS",
+            ),
+            (
+                "20 bytes",
+                "\
+            AITgIjdZhFNQUbblpHynGhi+JZK3jqBzzrgeueadrm8dcY3SjITACcDWu8oDgKTwASBmw4EJKNK6BiH0bqtyx8I0lX8lCHZLaVA2\
+            k5ts9lbuIFhtfH1VIvGDx5qKu7a0troUZwRi9tM1MnFHa0N/oHGzOIbWOkHqyuW97yjtsl+1",
+            ),
+            (
+                "the digest's length",
+                "\
+            AIjCdh2m23fF4n6vYfKtAzg2tw+GG4T4xBD+vSEead7ZIQS3NZC2+XUqHEEQ5V9VxCeZHBgDVPQWuG0AHOaVEgIjM0TV1wRuvVvh\
+            gaBJnsymuLh4PEMeONMeXNkIj0BX3SJp0ACaNfQwhpNvQo7FrDm5H3boIW7y3VoJkpKSSR/1",
+            ),
+            (
+                "the longest",
+                "\
+            AAHvDl1M+I7L3/HQWbTXI74yFNtXb8bSX47w4WrV4JM+bSa7rEvV957wq6laWMa2Vegty7ZqM5EzDa8V2aaTklPYwXsvTStuQQ5G\
+            n5Y+xdi4d7wczaezlJv+TOL2K7gLTOes68GeSAdQwFpCQUf4jODwP3cr8G90EVB1cvQL74K+",
+            ),
+        ];
+        for (salt, signature) in salted {
+            let mut signature = decode(signature);
+            verify_pss(&key, b"both nonces in a row", &signature).unwrap_or_else(|e| panic!("{salt}: {e}"));
+            assert!(verify_pss(&key, b"something else", &signature).is_err(), "{salt}");
+            signature[60] ^= 1;
+            assert!(verify_pss(&key, b"both nonces in a row", &signature).is_err(), "{salt}");
+        }
+        assert!(verify_pss(&key, b"", b"").is_err());
+        assert!(verify_pss(&key, b"", &[0xff; 129]).is_err());
+    }
+
+    #[test]
     fn short_nonces_are_refused() {
         let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        let asked = challenge(key.public_key()).unwrap();
+        let mut answer = respond(&key, &asked).unwrap();
+        answer.ecdsa_signature.as_mut().unwrap().nonce.0.pop();
+        assert_eq!(verify(key.public_key(), &asked, &answer).unwrap_err(), "invalid response nonce");
         let asked =
             Challenge { ecdsa_signature: Some(Nonce { nonce: Base64(vec![1; 31]) }), rsa_signature: None };
-        assert!(verify(key.public_key(), &asked, &respond(&key, &asked).unwrap()).is_err());
+        assert_eq!(respond(&key, &asked).unwrap_err(), "invalid challenge nonce");
     }
 
     #[test]
@@ -207,7 +300,13 @@ mod tests {
             Challenge { rsa_signature: Some(Nonce { nonce: Base64(vec![0; 3]) }), ecdsa_signature: None };
         let text = serde_json::to_string(&asked).unwrap();
         assert_eq!(text, r#"{"rsa_signature":{"nonce":"AAAA"},"ecdsa_signature":null}"#);
-        let data: AttestationData = serde_json::from_str(r#"{"certificates":null}"#).unwrap();
-        assert!(data.certificates.is_empty());
+        for text in [r#"{"certificates":null}"#, "{}", "null", r#"{"other":1}"#] {
+            assert!(read::<AttestationData>(text.as_bytes()).unwrap().certificates.is_empty(), "{text}");
+        }
+        let data: AttestationData = read(br#"{"Certificates":["AAAA",null]}"#).unwrap();
+        assert_eq!(data.certificates, [Base64(vec![0; 3]), Base64::default()]);
+        for text in ["[]", "1", r#"{"rsa_signature":[]}"#, "{} {}"] {
+            assert!(read::<Response>(text.as_bytes()).is_err(), "{text}");
+        }
     }
 }
