@@ -1,21 +1,21 @@
 //! The server's side of x509pop (NA-050 to NA-083).
 
-mod path_template;
-
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use spire_config::Object;
-use spire_crypto::x509::{Certificate, KeyUsage, Roots, VerifyError, verify_chain};
+use spire_crypto::x509::{Certificate, DistinguishedName, KeyUsage, Roots, verify_chains};
 use spire_crypto::{KeyAlgorithm, hash, pem};
 use spire_plugin::server::{AgentAttributes, Conversation, NodeAttestor};
 use spire_plugin::{BuiltIn, Code, PluginContext, PluginError};
+use spire_runtime::logging::{go_quote, os_error_text};
 use spire_types::SpiffeId;
 
-use self::path_template::PathTemplate;
+use super::path_template::{PathTemplate, Record, TemplateError, Value};
 use crate::shared::settings::decode;
-use crate::shared::x509pop::{AttestationData, Challenge, Response, challenge, verify};
+use crate::shared::x509pop::{AttestationData, Challenge, Response, challenge, read, verify};
 
 pub const X509POP: BuiltIn<dyn NodeAttestor> = BuiltIn {
     name: NAME,
@@ -101,16 +101,22 @@ impl Settings {
         };
         let default = if own { OWN_TEMPLATE } else { TEMPLATE };
         let text = raw.template.as_deref().unwrap_or(default);
-        let template = PathTemplate::parse(text);
-        if template.is_none() {
-            problems.push(PluginError::invalid(format!("failed to parse agent svid template: {text:?}")));
-        }
+        let template = PathTemplate::parse(text, MISSING_FIELDS).map_err(|error| {
+            problems.push(PluginError::invalid(match error {
+                TemplateError::Malformed(_) => {
+                    format!("failed to parse agent svid template: {}", go_quote(text))
+                }
+                TemplateError::NotBuilt(what) => {
+                    format!("agent_path_template uses {what}, which is not built in this version")
+                }
+            }));
+        });
         let limits = [
             positive(raw.max_intermediates, 4, "max_intermediates", &mut problems),
             positive(raw.max_rsa_key_size, 8192, "max_rsa_key_size", &mut problems),
         ];
         match (trust, template, problems.is_empty()) {
-            (Some(trust), Some(template), true) => {
+            (Some(trust), Ok(template), true) => {
                 let [max_intermediates, max_rsa_key_bits] = limits;
                 Ok(Self {
                     trust,
@@ -152,40 +158,31 @@ fn own_trust(raw: &Raw, problems: &mut Vec<PluginError>) -> Option<Trust> {
 
 /// NA-052
 fn roots(raw: &Raw, problems: &mut Vec<PluginError>) -> Option<Roots> {
-    let before = problems.len();
     let mut refuse = |text: String| problems.push(PluginError::invalid(text));
-    let one = (!raw.bundle_path.is_empty()).then_some(&raw.bundle_path);
-    match (one, &raw.bundle_paths[..]) {
-        (Some(_), [_, ..]) => {
-            refuse("only one of ca_bundle_path or ca_bundle_paths can be configured, not both".to_owned());
-        }
-        (None, []) => refuse("one of ca_bundle_path or ca_bundle_paths must be configured".to_owned()),
-        _ => {}
+    if !raw.bundle_path.is_empty() && !raw.bundle_paths.is_empty() {
+        refuse("only one of ca_bundle_path or ca_bundle_paths can be configured, not both".to_owned());
+    }
+    let paths = match raw.bundle_path.is_empty() {
+        true => &raw.bundle_paths[..],
+        false => std::slice::from_ref(&raw.bundle_path),
+    };
+    if paths.is_empty() {
+        refuse("one of ca_bundle_path or ca_bundle_paths must be configured".to_owned());
     }
     let mut certificates = Vec::new();
-    // With both, the one is looked at, too, so that all that is wrong is said at once.
-    let paths = one.map_or(&raw.bundle_paths[..], std::slice::from_ref);
-    for path in paths.iter().map(PathBuf::from) {
-        let loaded = std::fs::read(&path)
-            .map_err(|error| {
-                format!("open {}: {}", path.display(), spire_runtime::logging::os_error_text(&error))
-            })
-            .and_then(|text| pem::parse_certificates(&text).map_err(|error| error.to_string()));
-        match loaded {
+    for path in paths {
+        match load_bundle(Path::new(path)) {
             Ok(loaded) => certificates.extend(loaded),
-            Err(text) => {
-                refuse(format!("unable to load trust bundle {:?}: {text}", path.display().to_string()));
-            }
+            Err(text) => refuse(format!("unable to load trust bundle {}: {text}", go_quote(path))),
         }
     }
-    match Roots::new(certificates) {
-        Ok(roots) if problems.len() == before => Some(roots),
-        Ok(_) => None,
-        Err(error) => {
-            problems.push(PluginError::invalid(format!("unable to load trust bundle: {error}")));
-            None
-        }
-    }
+    Roots::new(certificates).map_err(|error| refuse(format!("unable to load trust bundle: {error}"))).ok()
+}
+
+fn load_bundle(path: &Path) -> Result<Vec<Certificate>, String> {
+    let text =
+        std::fs::read(path).map_err(|error| format!("open {}: {}", path.display(), os_error_text(&error)))?;
+    pem::find_certificates(&text).map_err(|error| error.to_string())
 }
 
 #[derive(Debug)]
@@ -203,7 +200,7 @@ impl NodeAttestor for X509Pop {
     ) -> Result<AgentAttributes, PluginError> {
         let chain = self.chain(payload)?;
         let leaf = &chain[0];
-        let path = self.verified_path(&chain, &*conversation)?;
+        let paths = self.verified_paths(&chain, &*conversation)?;
         self.check_client(leaf, &*conversation)?;
         let failed = |text: String| PluginError::internal(format!("unable to generate challenge: {text}"));
         if !leaf.key_usage().is_some_and(|usage| usage.contains(KeyUsage::DIGITAL_SIGNATURE)) {
@@ -213,7 +210,7 @@ impl NodeAttestor for X509Pop {
         let asked: Challenge = challenge(&key).map_err(failed)?;
         let message = serde_json::to_vec(&asked).map_err(|error| failed(error.to_string()))?;
         let answer = conversation.challenge(message).await?;
-        let answer: Response = serde_json::from_slice(&answer).map_err(|error| {
+        let answer: Response = read(&answer).map_err(|error| {
             PluginError::invalid(format!("unable to unmarshal challenge response: {error}"))
         })?;
         verify(&key, &asked, &answer).map_err(|text| {
@@ -223,14 +220,14 @@ impl NodeAttestor for X509Pop {
             )
         })?;
         let svid_path = self.svid_path(leaf)?;
-        self.attributes(leaf, &path, svid_path)
+        self.attributes(leaf, &paths, svid_path)
     }
 }
 
 impl X509Pop {
     /// NA-069 to NA-073
     fn chain(&self, payload: &[u8]) -> Result<Vec<Certificate>, PluginError> {
-        let data: AttestationData = serde_json::from_slice(payload)
+        let data: AttestationData = read(payload)
             .map_err(|error| PluginError::invalid(format!("failed to unmarshal data: {error}")))?;
         let Some((leaf, rest)) = data.certificates.split_first() else {
             return Err(PluginError::invalid("no certificate to attest"));
@@ -264,12 +261,12 @@ impl X509Pop {
         )
     }
 
-    /// NA-075; the path ends with the root.
-    fn verified_path(
+    /// NA-075; each path ends with a root.
+    fn verified_paths(
         &self,
         chain: &[Certificate],
         host: &dyn Conversation,
-    ) -> Result<Vec<Certificate>, PluginError> {
+    ) -> Result<Vec<Vec<Certificate>>, PluginError> {
         let now = self.context.clock.now();
         let own;
         let roots = match &self.settings.trust {
@@ -282,17 +279,9 @@ impl X509Pop {
                 &own
             }
         };
-        match verify_chain(chain, roots, now) {
-            Ok(path) => Ok(path),
-            // A leaf that stands in the bundle is its own anchor.
-            Err(VerifyError::UnknownAuthority) if roots.certificates().any(|root| *root == chain[0]) => {
-                Ok(vec![chain[0].clone()])
-            }
-            Err(error) => Err(PluginError::new(
-                Code::PermissionDenied,
-                format!("certificate verification failed: {error}"),
-            )),
-        }
+        verify_chains(chain, roots, now).map_err(|error| {
+            PluginError::new(Code::PermissionDenied, format!("certificate verification failed: {error}"))
+        })
     }
 
     /// NA-076
@@ -317,6 +306,7 @@ impl X509Pop {
         let denied = |text: &str| PluginError::new(Code::PermissionDenied, text);
         let id = leaf.uri_sans().iter().find_map(|uri| uri.strip_prefix("spiffe://"));
         let id = id.ok_or_else(|| denied("valid SVID x509 cert not found"))?;
+        let id = without_query(id);
         let path = id.find('/').map_or("", |slash| &id[slash..]);
         path.strip_prefix(prefix.as_str()).ok_or_else(|| denied("x509 cert doesnt match SVID prefix"))
     }
@@ -325,7 +315,7 @@ impl X509Pop {
     fn attributes(
         &self,
         leaf: &Certificate,
-        path: &[Certificate],
+        paths: &[Vec<Certificate>],
         svid_path: &str,
     ) -> Result<AgentAttributes, PluginError> {
         let subject = leaf.subject().to_subject();
@@ -333,43 +323,152 @@ impl X509Pop {
         if !subject.common_name.is_empty() {
             selectors.push(format!("subject:cn:{}", subject.common_name));
         }
-        for authority in path.iter().skip(1) {
+        for authority in paths.iter().flat_map(|path| path.iter().skip(1)) {
             let selector = format!("ca:fingerprint:{}", hash::sha1_hex(authority.der()));
             if !selectors.contains(&selector) {
                 selectors.push(selector);
             }
         }
         selectors.push(format!("serialnumber:{}", leaf.serial_hex()));
-        selectors.extend(self.san_selectors(leaf));
-        let id_path = self.settings.template.render(&path_template::Facts {
-            plugin_name: NAME,
-            fingerprint: &hash::sha1_hex(leaf.der()),
-            serial_number_hex: &leaf.serial_hex(),
-            trust_domain: self.context.trust_domain.as_str(),
-            subject: &subject,
-            svid_path_trimmed: svid_path,
-        });
-        let id = SpiffeId::from_path(self.context.trust_domain.clone(), &format!("/spire/agent{id_path}"))
-            .map_err(|error| {
-                PluginError::internal(format!(
-                    "failed to make spiffe id: invalid agent path suffix {id_path:?}: {error}"
-                ))
-            })?;
+        let sans = self.san_selectors(leaf);
+        selectors.extend(sans.iter().map(|(key, value)| format!("san:{key}:{value}")));
+        let failed = |text: String| PluginError::internal(format!("failed to make spiffe id: {text}"));
+        let data = template_data(leaf, self.context.trust_domain.as_str(), svid_path, sans);
+        let id_path = self.settings.template.render(&data).map_err(failed)?;
+        let id_of = |path: &str| SpiffeId::from_path(self.context.trust_domain.clone(), path);
+        // The suffix must be a path itself, or it would run into the name before it.
+        let id = id_of(&id_path)
+            .and_then(|_| id_of(&format!("/spire/agent{id_path}")))
+            .map_err(|error| failed(format!("invalid agent path suffix {}: {error}", go_quote(&id_path))))?;
         Ok(AgentAttributes { spiffe_id: id.to_string(), selector_values: selectors, can_reattest: true })
     }
 
     /// `x509pop://<td>/<key>/<value>` of the URI SANs; the last of a key wins.
-    fn san_selectors(&self, leaf: &Certificate) -> Vec<String> {
+    fn san_selectors(&self, leaf: &Certificate) -> BTreeMap<String, String> {
         let prefix = format!("x509pop://{}/", self.context.trust_domain);
-        let mut values: std::collections::BTreeMap<&str, &str> = std::collections::BTreeMap::new();
+        let mut values = BTreeMap::new();
         for uri in leaf.uri_sans() {
             let Some(rest) = uri.strip_prefix(&prefix) else { continue };
-            if let Some((key, value)) = rest.trim_matches('/').split_once('/') {
-                values.insert(key, value);
+            match unescaped(without_query(rest)).trim_matches('/').split_once('/') {
+                Some((key, value)) => {
+                    values.insert(key.to_owned(), value.to_owned());
+                }
+                None => tracing::warn!(
+                    external = false,
+                    plugin_name = NAME,
+                    plugin_type = "NodeAttestor",
+                    subsystem_name = "catalog",
+                    "cannot extract x509pop san selectors from {uri}"
+                ),
             }
         }
-        values.into_iter().map(|(key, value)| format!("san:{key}:{value}")).collect()
+        values
     }
+}
+
+fn without_query(uri: &str) -> &str {
+    uri.find(['?', '#']).map_or(uri, |end| &uri[..end])
+}
+
+/// `%41` as `A`; what is no text then stays as it is.
+fn unescaped(path: &str) -> String {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let escaped = behind.get(..2).filter(|_| *first == b'%').and_then(|digits| hex::decode(digits).ok());
+        rest = if escaped.is_some() { &behind[2..] } else { behind };
+        bytes.extend(escaped.unwrap_or_else(|| vec![*first]));
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Fields and methods of Go's `x509.Certificate` that a template could use and that are not built (NA-307).
+const MISSING_FIELDS: &[&str] = &[
+    "AuthorityKeyId",
+    "BasicConstraintsValid",
+    "CRLDistributionPoints",
+    "EmailAddresses",
+    "ExtKeyUsage",
+    "Extensions",
+    "ExtraExtensions",
+    "ExtraNames",
+    "IssuingCertificateURL",
+    "KeyUsage",
+    "MaxPathLen",
+    "MaxPathLenZero",
+    "Names",
+    "NotAfter",
+    "NotBefore",
+    "OCSPServer",
+    "Policies",
+    "PolicyIdentifiers",
+    "PublicKey",
+    "PublicKeyAlgorithm",
+    "Raw",
+    "RawIssuer",
+    "RawSubject",
+    "RawSubjectPublicKeyInfo",
+    "RawTBSCertificate",
+    "Signature",
+    "SignatureAlgorithm",
+    "SubjectKeyId",
+    "UnhandledCriticalExtensions",
+    "UnknownExtKeyUsage",
+    "Version",
+];
+
+/// What a template sees (NA-307).
+fn template_data(
+    leaf: &Certificate,
+    trust_domain: &str,
+    svid_path: &str,
+    sans: BTreeMap<String, String>,
+) -> Value {
+    let printed = |kind, texts: Vec<String>| {
+        let record = |text| Value::Record(Record { kind, text: Some(text), fields: Vec::new() });
+        Value::List(texts.into_iter().map(record).collect())
+    };
+    let serial = leaf.serial_decimal().to_owned();
+    let addresses = leaf.ip_sans().iter().map(|address| address.to_canonical().to_string()).collect();
+    let sans = sans.into_iter().map(|(key, value)| (key, Value::Text(value))).collect();
+    Value::Record(Record {
+        kind: "x509pop.agentPathTemplateData",
+        text: None,
+        fields: vec![
+            ("PluginName", Value::from(NAME)),
+            ("Fingerprint", Value::Text(hash::sha1_hex(leaf.der()))),
+            ("SerialNumberHex", Value::Text(leaf.serial_hex())),
+            ("TrustDomain", Value::from(trust_domain)),
+            ("SVIDPathTrimmed", Value::from(svid_path)),
+            ("URISanSelectors", Value::Map(sans)),
+            ("Subject", name_data(leaf.subject())),
+            ("Issuer", name_data(leaf.issuer())),
+            (
+                "SerialNumber",
+                Value::Record(Record { kind: "*big.Int", text: Some(serial), fields: Vec::new() }),
+            ),
+            ("DNSNames", Value::texts(leaf.dns_sans())),
+            ("IPAddresses", printed("net.IP", addresses)),
+            ("URIs", printed("*url.URL", leaf.uri_sans().to_vec())),
+            ("IsCA", Value::Bool(leaf.is_ca())),
+        ],
+    })
+}
+
+fn name_data(name: &DistinguishedName) -> Value {
+    let subject = name.to_subject();
+    let fields = vec![
+        ("CommonName", Value::Text(subject.common_name)),
+        ("SerialNumber", Value::Text(subject.serial_number)),
+        ("Country", Value::texts(&subject.country)),
+        ("Organization", Value::texts(&subject.organization)),
+        ("OrganizationalUnit", Value::texts(&subject.organizational_unit)),
+        ("Locality", Value::texts(&subject.locality)),
+        ("Province", Value::texts(&subject.province)),
+        ("StreetAddress", Value::texts(&subject.street_address)),
+        ("PostalCode", Value::texts(&subject.postal_code)),
+    ];
+    Value::Record(Record { kind: "pkix.Name", text: Some(name.to_string()), fields })
 }
 
 #[cfg(test)]
@@ -408,30 +507,45 @@ mod tests {
 
     /// A certificate that is its own anchor, with this subject alternative name.
     async fn certificate(key: &PrivateKey, san: &[u8]) -> Certificate {
-        let name = Subject { common_name: "node".into(), ..Subject::default() }.to_name().unwrap();
+        issue("node", key, Usage::Svid, ("node", key), san).await
+    }
+
+    async fn issue(
+        name: &str,
+        key: &PrivateKey,
+        usage: Usage,
+        (issuer, signer): (&str, &PrivateKey),
+        san: &[u8],
+    ) -> Certificate {
+        let named = |name: &str| Subject {
+            common_name: name.into(),
+            organization: vec!["Acme".into()],
+            ..Subject::default()
+        };
         let now = SystemClock::shared().now();
+        let san = ExtraExtension { oid: "2.5.29.17".into(), critical: false, value: san.to_vec() };
         let template = CertificateTemplate {
             serial: 7u128.to_be_bytes(),
-            subject: name.clone(),
+            subject: named(name).to_name().unwrap(),
             not_before: now - std::time::Duration::from_secs(60),
             not_after: now + std::time::Duration::from_secs(3600),
             uri_san: String::new(),
             dns_sans: Vec::new(),
-            usage: Usage::Svid,
-            extra_extensions: vec![ExtraExtension {
-                oid: "2.5.29.17".into(),
-                critical: false,
-                value: san.to_vec(),
-            }],
+            extra_extensions: if usage == Usage::Svid { vec![san] } else { Vec::new() },
+            usage,
         };
-        let issuer = Issuer { name, key_id: None };
-        let der = sign_certificate(&template, key.public_key(), &issuer, key).await.unwrap();
+        let issuer = Issuer { name: named(issuer).to_name().unwrap(), key_id: None };
+        let der = sign_certificate(&template, key.public_key(), &issuer, signer).await.unwrap();
         Certificate::parse(&der).unwrap()
+    }
+
+    fn uri_san(uri: &str) -> Vec<u8> {
+        [&[0x30, uri.len() as u8 + 2, 0x86, uri.len() as u8], uri.as_bytes()].concat()
     }
 
     fn attestor(trust: Trust, template: &str, verify_client_ip: bool) -> X509Pop {
         let context = PluginContext { trust_domain: "td".parse().unwrap(), clock: SystemClock::shared() };
-        let template = PathTemplate::parse(template).unwrap();
+        let template = PathTemplate::parse(template, MISSING_FIELDS).unwrap();
         let settings =
             Settings { trust, template, max_intermediates: 4, max_rsa_key_bits: 8192, verify_client_ip };
         X509Pop { context, settings }
@@ -482,9 +596,7 @@ mod tests {
     async fn an_svid_of_the_own_trust_domain_makes_an_agent_below_its_prefix_only() {
         // NA-074, NA-080, NA-441
         let key = PrivateKey::generate(KeyType::EcP256).unwrap();
-        let uri = b"spiffe://td/spire-exchange/a/b";
-        let san = [&[0x30, uri.len() as u8 + 2, 0x86, uri.len() as u8], &uri[..]].concat();
-        let leaf = certificate(&key, &san).await;
+        let leaf = certificate(&key, &uri_san("spiffe://td/spire-exchange/a/b?query")).await;
         let roots = Roots::new(vec![leaf.clone()]).unwrap();
         let own = |prefix: &str| Trust::Own { prefix: prefix.to_owned() };
         for (prefix, authorities, expected) in [
@@ -497,5 +609,113 @@ mod tests {
             let outcome = outcome.map(|agent| agent.spiffe_id).map_err(|error| error.message);
             assert_eq!(outcome, expected.map(str::to_owned).map_err(str::to_owned));
         }
+    }
+
+    #[tokio::test]
+    async fn every_authority_on_any_path_is_a_selector() {
+        // NA-075, NA-082
+        let keys = [(); 3].map(|()| PrivateKey::generate(KeyType::EcP256).unwrap());
+        let [root_key, middle_key, key] = &keys;
+        let root = issue("root", root_key, Usage::Ca, ("root", root_key), b"").await;
+        let middle = issue("middle", middle_key, Usage::Ca, ("root", root_key), b"").await;
+        let leaf =
+            issue("node", key, Usage::Svid, ("middle", middle_key), &uri_san("x509pop://td/a%20b/c/d?e"))
+                .await;
+        let fingerprint =
+            |authority: &Certificate| format!("ca:fingerprint:{}", hash::sha1_hex(authority.der()));
+        let both = vec![fingerprint(&middle), fingerprint(&root)];
+        for (bundle, sent, mut expected) in [
+            (vec![&root], vec![&leaf, &middle], both.clone()),
+            (vec![&middle], vec![&leaf], vec![fingerprint(&middle)]),
+            (vec![&root, &middle], vec![&leaf], vec![fingerprint(&middle)]),
+            (vec![&root, &middle], vec![&leaf, &middle], both),
+            (vec![&leaf, &root], vec![&leaf, &middle], vec![]),
+        ] {
+            let roots = Roots::new(bundle.into_iter().cloned().collect()).unwrap();
+            let attestor = attestor(Trust::Configured(roots), TEMPLATE, false);
+            let certificates = sent.iter().map(|certificate| Base64(certificate.der().to_vec())).collect();
+            let payload = serde_json::to_vec(&AttestationData { certificates }).unwrap();
+            let mut node = Node { key: key.clone(), address: None, authorities: None };
+            let mut selectors = attestor.attest(&payload, &mut node).await.unwrap().selector_values;
+            expected.extend(["subject:cn:node", "serialnumber:07", "san:a b:c/d"].map(str::to_owned));
+            expected.sort();
+            selectors.sort();
+            assert_eq!(selectors, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn templates_see_the_certificate() {
+        // NA-290, NA-307
+        let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        let leaf = certificate(&key, &uri_san("x509pop://td/zone/eu-1")).await;
+        let roots = Roots::new(vec![leaf.clone()]).unwrap();
+        for (template, expected) in [
+            ("/{{ .URISanSelectors.zone }}/{{ .Subject.CommonName | upper }}", Ok("/eu-1/NODE")),
+            ("/{{ index .Subject.Organization 0 }}/{{ .SerialNumber }}/{{ .TrustDomain }}", Ok("/Acme/7/td")),
+            ("/{{ if .SVIDPathTrimmed }}svid{{ else }}{{ .SerialNumberHex }}{{ end }}", Ok("/07")),
+            ("/{{ index .URIs 0 | toString | trimPrefix \"x509pop://\" }}", Ok("/td/zone/eu-1")),
+            (
+                "{{ .PluginName }}",
+                Err(
+                    "failed to make spiffe id: invalid agent path suffix \"x509pop\": path must have a leading slash",
+                ),
+            ),
+            (
+                "/{{ .Nothing }}",
+                Err(
+                    "failed to make spiffe id: template: agent-path:1:4: executing \"agent-path\" at <.Nothing>: \
+                     can't evaluate field Nothing in type x509pop.agentPathTemplateData",
+                ),
+            ),
+        ] {
+            let mut node = Node { key: key.clone(), address: None, authorities: None };
+            let attestor = attestor(Trust::Configured(roots.clone()), template, false);
+            let outcome = attestor.attest(&payload(&leaf), &mut node).await.map_err(|error| error.message);
+            let expected =
+                expected.map(|path| format!("spiffe://td/spire/agent{path}")).map_err(str::to_owned);
+            assert_eq!(outcome.map(|agent| agent.spiffe_id), expected);
+        }
+    }
+
+    #[test]
+    fn a_validation_tells_every_problem() {
+        // NA-031, NA-050 to NA-055
+        let dir = tempfile::tempdir().unwrap();
+        let empty = dir.path().join("empty.pem");
+        std::fs::write(&empty, "").unwrap();
+        let notes = |text: &str| match Settings::read(&spire_config::parse(text).unwrap()) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>(),
+        };
+        assert_eq!(
+            notes(
+                r#"ca_bundle_path = "none" ca_bundle_paths = ["b"] max_intermediates = 0
+                agent_path_template = "{{ x" max_rsa_key_size = -1 "#
+            ),
+            [
+                "only one of ca_bundle_path or ca_bundle_paths can be configured, not both",
+                "unable to load trust bundle \"none\": open none: no such file or directory",
+                "failed to parse agent svid template: \"{{ x\"",
+                "max_intermediates must be greater than 0",
+                "max_rsa_key_size must be greater than 0",
+            ]
+        );
+        let empty = empty.display();
+        assert_eq!(
+            notes(&format!(
+                r#"ca_bundle_paths = ["{empty}", "none"] agent_path_template = "{{{{ uuidv4 }}}}""#
+            )),
+            [
+                format!("unable to load trust bundle \"{empty}\": no certificates found in file"),
+                "unable to load trust bundle \"none\": open none: no such file or directory".to_owned(),
+                "agent_path_template uses the function \"uuidv4\", which is not built in this version"
+                    .to_owned(),
+            ]
+        );
+        assert_eq!(
+            notes(r#"mode = "other" ca_bundle_path = "none""#),
+            ["mode can only be either spiffe or external_pki"]
+        );
     }
 }
