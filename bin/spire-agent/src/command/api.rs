@@ -8,7 +8,7 @@ pub(super) mod validate_jwt;
 pub(super) mod watch;
 mod write;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spire_cli::{Context, FlagSet};
 use spire_config::duration::GoDuration;
@@ -48,9 +48,12 @@ impl WorkloadApi {
         if self.limit.is_zero() {
             return call.await;
         }
-        tokio::time::timeout(self.limit, call)
-            .await
-            .unwrap_or_else(|_| Err(Status::deadline_exceeded("context deadline exceeded")))
+        let begun = Instant::now();
+        match tokio::time::timeout(self.limit, call).await {
+            // The timer has milliseconds, the limit may be less.
+            Ok(answer) if begun.elapsed() < self.limit => answer,
+            _ => Err(Status::deadline_exceeded("context deadline exceeded")),
+        }
     }
 }
 
@@ -62,3 +65,21 @@ fn request<T>(message: T) -> Request<T> {
 
 /// A stream that ended without the message that was waited for; Go's name for it.
 const END_OF_STREAM: &str = "EOF";
+
+#[cfg(test)]
+mod tests {
+    use spire_net::channel;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_shortest_limit_is_one() {
+        // AG-168
+        let client = SpiffeWorkloadApiClient::new(channel::uds(std::path::Path::new("/nonexistent")));
+        let api = WorkloadApi { client, limit: Duration::from_nanos(1) };
+        let late = api.in_time(async { Ok(()) }).await.unwrap_err();
+        assert_eq!(late.message(), "context deadline exceeded");
+        let unlimited = WorkloadApi { limit: Duration::ZERO, ..api };
+        unlimited.in_time(async { Ok(()) }).await.unwrap();
+    }
+}
