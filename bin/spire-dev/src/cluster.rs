@@ -26,8 +26,11 @@ pub enum ClusterError {
     Folder(#[from] FolderError),
     #[error("could not make the identity of this node: {0}")]
     NodeIdentity(String),
-    #[error("port {port} of 127.0.0.1 is in use{by}; stop it or choose another with -port")]
-    PortInUse { port: u16, by: String },
+    #[error("port {port} of 127.0.0.1 is in use{by}; stop it or choose another {how}")]
+    PortInUse { port: u16, by: String, how: &'static str },
+    /// The flags of a new folder do not change one that is there.
+    #[error("{path} has {key} = {value}; change it there and in agent.conf, or leave out the flag")]
+    Settled { path: String, key: &'static str, value: String },
     #[error("{path} is in use{by}; stop it or choose another folder with -dir")]
     SocketInUse { path: String, by: String },
     #[error("the server stopped: {0}")]
@@ -88,9 +91,14 @@ impl Cluster {
             }
         }
         node_identity::ensure(folder, OffsetDateTime::now_utc()).await?;
-        let port = write_configuration(folder, site)?;
+        let configured = configured(folder);
+        write_configuration(folder, site)?;
+        let (port, how) = match configured.port {
+            Some(port) => (port, "in server.conf and agent.conf"),
+            None => (site.port, "with -port"),
+        };
         if let Some(by) = holder::of_port(port) {
-            return Err(ClusterError::PortInUse { port, by });
+            return Err(ClusterError::PortInUse { port, by, how });
         }
         let (server_socket, workload_socket) = (folder.server_socket(), folder.workload_socket());
         let mut server = start_server(folder);
@@ -172,23 +180,52 @@ async fn listening(socket: &Path) -> bool {
     tokio::time::timeout(START_WITHIN, connected).await.is_ok()
 }
 
-/// Writes what is missing; the port that holds is the one in the file.
-fn write_configuration(folder: &Folder, site: &Site) -> Result<u16, ClusterError> {
+/// Writes what is missing.
+fn write_configuration(folder: &Folder, site: &Site) -> Result<(), ClusterError> {
     if !folder.server_conf().exists() {
         folder.write(&folder.server_conf(), &server_conf(folder, site), 0o644)?;
         folder.write(&folder.agent_conf(), &agent_conf(folder, site), 0o644)?;
-        return Ok(site.port);
     }
     if !folder.agent_conf().exists() {
         folder.write(&folder.agent_conf(), &agent_conf(folder, site), 0o644)?;
     }
-    Ok(configured_port(folder).unwrap_or(site.port))
+    Ok(())
 }
 
-fn configured_port(folder: &Folder) -> Option<u16> {
-    let document = spire_config::parse(&std::fs::read_to_string(folder.server_conf()).ok()?).ok()?;
-    let mut server = spire_config::Fields::new(&document).block("server").ok()??;
-    u16::try_from(server.int("bind_port").ok()??).ok()
+/// Refuses to start a folder with another port or trust domain than it has, if the user asked for them.
+pub(crate) fn check_asked(folder: &Folder, site: &Site, asked: &[&str]) -> Result<(), ClusterError> {
+    let configured = configured(folder);
+    let settled = [
+        ("port", "bind_port", configured.port.map(|port| port.to_string()), site.port.to_string()),
+        ("trustDomain", "trust_domain", configured.trust_domain, site.trust_domain.as_str().to_owned()),
+    ];
+    for (flag, key, held, wanted) in settled {
+        if let Some(value) = held
+            && value != wanted
+            && asked.contains(&flag)
+        {
+            let path = folder.server_conf().display().to_string();
+            return Err(ClusterError::Settled { path, key, value });
+        }
+    }
+    Ok(())
+}
+
+/// What the server's file says, as far as it can be read.
+#[derive(Debug, Default)]
+struct Configured {
+    port: Option<u16>,
+    trust_domain: Option<String>,
+}
+
+fn configured(folder: &Folder) -> Configured {
+    let read = || {
+        let document = spire_config::parse(&std::fs::read_to_string(folder.server_conf()).ok()?).ok()?;
+        let mut server = spire_config::Fields::new(&document).block("server").ok()??;
+        let port = server.int("bind_port").ok()?.and_then(|port| u16::try_from(port).ok());
+        Some(Configured { port, trust_domain: server.string("trust_domain").ok()? })
+    };
+    read().unwrap_or_default()
 }
 
 /// A path as a string of the configuration language.
@@ -276,4 +313,25 @@ plugins {{
         key = quoted(&folder.node_key()),
         certificate = quoted(&folder.node_certificate()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_do_not_change_a_folder_that_is_there() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Folder::at(scratch.path().join("d"));
+        let site = |name, port| Site { trust_domain: TrustDomain::from_name(name).unwrap(), port };
+        check_asked(&folder, &site("a.test", 1), &["port", "trustDomain"]).unwrap();
+        folder.make().unwrap();
+        write_configuration(&folder, &site("a.test", 1)).unwrap();
+        check_asked(&folder, &site("a.test", 1), &["port", "trustDomain"]).unwrap();
+        check_asked(&folder, &site("b.test", 2), &[]).unwrap();
+        for (asked, text) in [("port", "has bind_port = 1;"), ("trustDomain", "has trust_domain = a.test;")] {
+            let error = check_asked(&folder, &site("b.test", 2), &[asked]).unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        }
+    }
 }

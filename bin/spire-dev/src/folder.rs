@@ -1,6 +1,6 @@
 //! Where things lie: one folder for configuration, database, keys, sockets and log.
 
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,7 +38,9 @@ impl Folder {
 
     /// A new folder that goes away with this value and its copies.
     pub fn ephemeral() -> Result<Self, FolderError> {
-        let made = tempfile::Builder::new().prefix("spire-dev-").tempdir();
+        // Workloads of other users pass through.
+        let mode = std::fs::Permissions::from_mode(0o755);
+        let made = tempfile::Builder::new().prefix("spire-dev-").permissions(mode).tempdir();
         let folder = made.map_err(|error| FolderError::Make {
             path: std::env::temp_dir().display().to_string(),
             reason: error.to_string(),
@@ -114,7 +116,7 @@ impl Folder {
             }
         }
         // A workload may run as another user, so others pass through; what is secret is 0600.
-        for path in [self.path.clone(), self.server_data()] {
+        for path in [self.path.clone(), self.server_data(), self.path.join("public")] {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&path);
             made.map_err(|error| FolderError::Make {
                 path: path.display().to_string(),

@@ -50,6 +50,8 @@ pub async fn main(args: &[String], env: &mut Env) -> i32 {
 
 /// Starts both, proves that they work, and stays up until a signal.
 async fn up(options: &Options, env: &mut Env) -> Result<(), String> {
+    cluster::check_asked(&options.folder, &options.site, &options.asked)
+        .map_err(|error| error.to_string())?;
     let shutdown = Shutdown::new();
     let watcher = signals::stop_on_signal(shutdown.clone())
         .map_err(|error| format!("could not listen for signals: {error}"))?;

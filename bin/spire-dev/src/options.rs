@@ -17,6 +17,8 @@ const FOLDER_VARIABLE: &str = "SPIRE_DEV_DIR";
 pub(crate) struct Options {
     pub folder: Folder,
     pub site: Site,
+    /// Those of the flags for the site that were on the command line.
+    pub asked: Vec<&'static str>,
     pub action: Action,
 }
 
@@ -38,20 +40,28 @@ pub(crate) struct Mistake {
 }
 
 pub(crate) fn parse(args: &[String], variable: &dyn Fn(&str) -> Option<String>) -> Result<Options, Mistake> {
-    let words = args.iter().position(|arg| arg == "server" || arg == "agent");
-    let (own, action) = match words {
-        Some(at) if args[at] == "server" => (&args[..at], Action::Server(args[at + 1..].to_vec())),
-        Some(at) => (&args[..at], Action::Agent(args[at + 1..].to_vec())),
-        None => (args, Action::Up),
-    };
+    let (own, command) = args.split_at(first_word(args).unwrap_or(args.len()));
     let mut flags = declared();
     if own.iter().any(|arg| matches!(arg.as_str(), "-h" | "-help" | "--help")) {
         return Err(Mistake { text: help(&flags), code: 0 });
     }
     flags.parse(own).map_err(|error| Mistake { text: format!("{error}\n{}", help(&flags)), code: 1 })?;
     let mistake = |text: String| Mistake { text: format!("{text}\n"), code: 1 };
-    if let Some(stray) = stray(own) {
-        return Err(mistake(format!("unknown command {stray:?}; it is `server …`, `agent …` or flags only")));
+    let action = match command {
+        [] => Action::Up,
+        [word, rest @ ..] if word == "server" => Action::Server(rest.to_vec()),
+        [word, rest @ ..] if word == "agent" => Action::Agent(rest.to_vec()),
+        [word, ..] => {
+            return Err(mistake(format!(
+                "unknown command {word:?}; it is `server …`, `agent …` or flags only"
+            )));
+        }
+    };
+    if flags.is("ephemeral") && (action != Action::Up || flags.given("dir")) {
+        return Err(mistake(
+            "-ephemeral starts a cluster in a new folder; it goes neither with -dir nor with a command"
+                .to_owned(),
+        ));
     }
     let trust_domain: TrustDomain = flags
         .text("trustDomain")
@@ -65,7 +75,8 @@ pub(crate) fn parse(args: &[String], variable: &dyn Fn(&str) -> Option<String>) 
         true => Folder::ephemeral().map_err(|error| mistake(error.to_string()))?,
         false => Folder::at(chosen_folder(flags.text("dir"), variable).map_err(mistake)?),
     };
-    Ok(Options { folder, site: Site { trust_domain, port }, action })
+    let asked = ["port", "trustDomain"].into_iter().filter(|name| flags.given(name)).collect();
+    Ok(Options { folder, site: Site { trust_domain, port }, asked, action })
 }
 
 fn declared() -> FlagSet {
@@ -91,12 +102,12 @@ fn help(flags: &FlagSet) -> String {
     )
 }
 
-/// A word that is no flag and no value of one.
-fn stray(args: &[String]) -> Option<&str> {
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
+/// Where the first word is that is no flag and no value of one.
+fn first_word(args: &[String]) -> Option<usize> {
+    let mut args = args.iter().enumerate();
+    while let Some((at, arg)) = args.next() {
         if !arg.starts_with('-') {
-            return Some(arg);
+            return Some(at);
         }
         let takes_value = !arg.contains('=') && !arg.trim_start_matches('-').eq("ephemeral");
         if takes_value {
@@ -134,6 +145,8 @@ mod tests {
         let options = parsed(&["agent", "api", "fetch"]).unwrap();
         assert_eq!(options.action, Action::Agent(vec!["api".into(), "fetch".into()]));
         assert_eq!(options.folder.path(), std::path::Path::new("/home/x/.spire-dev"));
+        let options = parsed(&["-dir", "/server", "-trustDomain", "agent"]).unwrap();
+        assert_eq!((options.action, options.asked), (Action::Up, vec!["trustDomain"]));
     }
 
     #[test]
@@ -144,6 +157,8 @@ mod tests {
             (&["-trustDomain", "A b"], "invalid -trustDomain \"A b\""),
             (&["-nosuch"], "flag provided but not defined: -nosuch"),
             (&["entry", "show"], "unknown command \"entry\""),
+            (&["-ephemeral", "server", "entry", "show"], "-ephemeral starts a cluster"),
+            (&["--ephemeral", "-dir", "/d"], "-ephemeral starts a cluster"),
         ] {
             let mistake = parsed(args).unwrap_err();
             assert!(mistake.text.contains(expected) && mistake.code == 1, "{args:?}: {}", mistake.text);
