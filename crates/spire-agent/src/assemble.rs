@@ -1,6 +1,5 @@
 //! Puts an agent together, in the order in which things need each other (AG-202, AG-204), and takes it apart again.
 
-use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,11 +97,7 @@ fn log_manager_end(joined: &Result<(), TaskFailed>) {
 }
 
 fn create_data_dir(settings: &AgentSettings) -> Result<(), AgentError> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&settings.data_dir);
-    made.map_err(|error| AgentError::DataDir {
-        path: settings.data_dir.display().to_string(),
-        reason: spire_runtime::logging::os_error_text(&error),
-    })
+    spire_runtime::folders::make(&settings.data_dir, 0o755).map_err(AgentError::Start)
 }
 
 /// What is there from the beginning.

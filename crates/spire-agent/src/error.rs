@@ -9,8 +9,6 @@ use crate::storage::StorageError;
 /// Why an agent did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    #[error("failed to create data directory {path:?}: {reason}")]
-    DataDir { path: String, reason: String },
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error(transparent)]

@@ -13,6 +13,7 @@ mod shutdown;
 mod supervisor;
 
 pub mod atomic_file;
+pub mod folders;
 pub mod health;
 pub mod logging;
 pub mod proc_file;

@@ -1,12 +1,11 @@
 //! `spire-agent run` (AG-161, AG-162, AG-201).
 
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use spire_agent::AgentSettings;
 use spire_cli::{Command, Context, ErrorStyle, Failure, Outcome};
-use spire_runtime::logging::{LogStream, os_error_text};
-use spire_runtime::{Chain, Shutdown, SystemClock, signals, umask};
+use spire_runtime::logging::LogStream;
+use spire_runtime::{Chain, Shutdown, SystemClock, folders, signals, umask};
 
 use crate::builtins::BUILT_INS;
 use crate::config_file::{self, Loaded};
@@ -80,11 +79,7 @@ fn prepare_sockets(settings: &AgentSettings) -> Result<(), String> {
 fn make_folder_of(socket: &Path, what: &str) -> Result<(), String> {
     let Some(folder) = socket.parent().filter(|folder| !folder.exists()) else { return Ok(()) };
     tracing::info!(dir = %folder.display(), "{what}");
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(folder)
-        .map_err(|error| format!("mkdir {}: {}", folder.display(), os_error_text(&error)))
+    folders::make(folder, 0o755)
 }
 
 fn tighten_umask() {

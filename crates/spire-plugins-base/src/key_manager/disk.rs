@@ -1,4 +1,4 @@
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use spire_config::Object;
 use spire_crypto::KeyType;
 use spire_plugin::{BuiltIn, Code, KeyManager, ManagedKey, PluginError};
-use spire_runtime::atomic_file;
+use spire_runtime::logging::os_error_text;
+use spire_runtime::{atomic_file, folders};
 use tokio::sync::RwLock;
 
 use super::keys_file;
@@ -51,13 +52,10 @@ fn agent_directory(data: &Object) -> Result<PathBuf, PluginError> {
 
 /// Makes the folder and tries whether it can be written.
 fn prepare(directory: &Path) -> Result<(), PluginError> {
-    let failed = |error: std::io::Error| {
-        PluginError::new(
-            Code::FailedPrecondition,
-            format!("directory validation failed: {}: {error}", directory.display()),
-        )
+    let failed = |reason: String| {
+        PluginError::new(Code::FailedPrecondition, format!("directory validation failed: {reason}"))
     };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    folders::make(directory, 0o700).map_err(failed)?;
     let probe = directory.join(".probe");
     std::fs::OpenOptions::new()
         .write(true)
@@ -65,8 +63,10 @@ fn prepare(directory: &Path) -> Result<(), PluginError> {
         .truncate(true)
         .mode(0o600)
         .open(&probe)
-        .map_err(failed)?;
-    std::fs::remove_file(&probe).map_err(failed)
+        .map_err(|error| failed(format!("open {}: {}", probe.display(), os_error_text(&error))))?;
+    // It harms nobody if it stays.
+    let _ = std::fs::remove_file(&probe);
+    Ok(())
 }
 
 #[derive(Debug)]
@@ -160,5 +160,13 @@ mod tests {
             std::fs::write(&path, content).unwrap();
             assert!(DiskKeys::open(path.clone()).is_ok(), "PL-244: {content}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        // AG-247
+        let error = prepare(Path::new("/proc/none/keys")).unwrap_err();
+        assert_eq!(error.code, Code::FailedPrecondition);
+        assert_eq!(error.message, "directory validation failed: mkdir /proc/none: no such file or directory");
     }
 }
