@@ -51,11 +51,11 @@ pub struct Site {
 
 type Task = JoinHandle<Result<(), String>>;
 
-/// A server and an agent that run.
-#[derive(Debug)]
+/// A server and an agent that run, or are about to.
+#[derive(Debug, Default)]
 pub struct Cluster {
-    server: Part,
-    agent: Part,
+    server: Option<Part>,
+    agent: Option<Part>,
 }
 
 #[derive(Debug)]
@@ -84,6 +84,19 @@ fn outcome(joined: Result<Result<(), String>, tokio::task::JoinError>) -> Result
 impl Cluster {
     /// Starts both. The folder's configuration files are written the first time and honoured ever after.
     pub async fn start(folder: &Folder, site: &Site) -> Result<Self, ClusterError> {
+        let mut cluster = Self::default();
+        match cluster.bring_up(folder, site).await {
+            Ok(()) => Ok(cluster),
+            Err(error) => {
+                // What matters is why it did not start.
+                let _ = cluster.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The same; what has been started can be stopped even if this fails or is given up.
+    pub(crate) async fn bring_up(&mut self, folder: &Folder, site: &Site) -> Result<(), ClusterError> {
         folder.make()?;
         for socket in [folder.server_socket(), folder.workload_socket()] {
             if let Some(by) = holder::of_socket(&socket) {
@@ -101,44 +114,49 @@ impl Cluster {
             return Err(ClusterError::PortInUse { port, by, how });
         }
         let (server_socket, workload_socket) = (folder.server_socket(), folder.workload_socket());
-        let mut server = start_server(folder);
+        let server = self.server.insert(start_server(folder));
         let bundle = tokio::select! {
             reason = server.ended() => return Err(ClusterError::Server(reason)),
             bundle = bundle(&server_socket) => bundle.ok_or(ClusterError::Silent("the server"))?,
         };
         folder.write(&folder.bundle(), &bundle, 0o644)?;
-        let mut agent = start_agent(folder);
-        let listening = tokio::select! {
+        let agent = self.agent.insert(start_agent(folder));
+        tokio::select! {
             reason = agent.ended() => Err(ClusterError::Agent(reason)),
             listening = listening(&workload_socket) => match listening {
                 true => Ok(()),
                 false => Err(ClusterError::Silent("the agent")),
             },
-        };
-        let cluster = Self { server, agent };
-        match listening {
-            Ok(()) => Ok(cluster),
-            Err(error) => {
-                // What matters is why it did not start.
-                let _ = cluster.stop().await;
-                Err(error)
-            }
         }
     }
 
     /// Completes when one of the two ends by itself.
     pub async fn ended(&mut self) -> ClusterError {
         tokio::select! {
-            reason = self.server.ended() => ClusterError::Server(reason),
-            reason = self.agent.ended() => ClusterError::Agent(reason),
+            reason = ended(&mut self.server) => ClusterError::Server(reason),
+            reason = ended(&mut self.agent) => ClusterError::Agent(reason),
         }
     }
 
     /// The agent first: it still talks to the server while it stops.
     pub async fn stop(self) -> Result<(), ClusterError> {
-        let agent = self.agent.stop().await.map_err(ClusterError::Agent);
-        let server = self.server.stop().await.map_err(ClusterError::Server);
+        let agent = stop(self.agent).await.map_err(ClusterError::Agent);
+        let server = stop(self.server).await.map_err(ClusterError::Server);
         agent.and(server)
+    }
+}
+
+async fn ended(part: &mut Option<Part>) -> String {
+    match part {
+        Some(part) => part.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn stop(part: Option<Part>) -> Result<(), String> {
+    match part {
+        Some(part) => part.stop().await,
+        None => Ok(()),
     }
 }
 

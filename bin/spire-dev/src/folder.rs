@@ -1,10 +1,10 @@
 //! Where things lie: one folder for configuration, database, keys, sockets and log.
 
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use spire_runtime::atomic_file;
+use spire_runtime::{atomic_file, folders};
 
 /// The longest path that fits into the address of a Unix socket.
 const SOCKET_PATH_MAX: usize = 107;
@@ -117,11 +117,8 @@ impl Folder {
         }
         // A workload may run as another user, so others pass through; what is secret is 0600.
         for path in [self.path.clone(), self.server_data(), self.path.join("public")] {
-            let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&path);
-            made.map_err(|error| FolderError::Make {
-                path: path.display().to_string(),
-                reason: error.to_string(),
-            })?;
+            folders::make(&path, 0o755)
+                .map_err(|reason| FolderError::Make { path: path.display().to_string(), reason })?;
         }
         Ok(())
     }

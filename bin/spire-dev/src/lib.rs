@@ -56,39 +56,22 @@ async fn up(options: &Options, env: &mut Env) -> Result<(), String> {
     let watcher = signals::stop_on_signal(shutdown.clone())
         .map_err(|error| format!("could not listen for signals: {error}"))?;
     let watcher = tokio::spawn(watcher);
-    let began = Instant::now();
-    let started = shutdown.unless_cancelled(Cluster::start(&options.folder, &options.site)).await;
-    let outcome = match started {
-        None => Ok(()),
-        Some(Err(error)) => Err(error.to_string()),
-        Some(Ok(cluster)) => stay(cluster, options, env, began, &shutdown).await,
-    };
+    let mut cluster = Cluster::default();
+    let outcome = shutdown.unless_cancelled(run(&mut cluster, options, env)).await;
+    let stopped = cluster.stop().await.map_err(|error| error.to_string());
     watcher.abort();
-    outcome
+    outcome.unwrap_or(Ok(())).and(stopped)
 }
 
-async fn stay(
-    mut cluster: Cluster,
-    options: &Options,
-    env: &mut Env,
-    began: Instant,
-    shutdown: &Shutdown,
-) -> Result<(), String> {
-    let proof = shutdown.unless_cancelled(prove(&options.folder)).await;
-    let failure = match proof {
-        None => None,
-        Some(Err(error)) => Some(error),
-        Some(Ok(svid)) => {
-            env.out(&report::text(&options.folder, &svid, began.elapsed()));
-            let ended = shutdown.unless_cancelled(cluster.ended()).await;
-            ended.map(|reason| format!("{reason}; see {}", options.folder.log_file().display()))
-        }
-    };
-    let stopped = cluster.stop().await.map_err(|error| error.to_string());
-    match failure {
-        Some(error) => Err(error),
-        None => stopped,
-    }
+/// Ends when one of the two does, or when it is dropped.
+async fn run(cluster: &mut Cluster, options: &Options, env: &mut Env) -> Result<(), String> {
+    let folder = &options.folder;
+    let began = Instant::now();
+    cluster.bring_up(folder, &options.site).await.map_err(|error| error.to_string())?;
+    let svid = prove(folder).await?;
+    env.out(&report::text(folder, &svid, began.elapsed()));
+    let reason = cluster.ended().await;
+    Err(format!("{reason}; see {}", folder.log_file().display()))
 }
 
 /// The user's own identity, over the real sockets.

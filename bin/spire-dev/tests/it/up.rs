@@ -90,3 +90,25 @@ fn whoever_holds_a_socket_or_port_is_named() {
     assert!(String::from_utf8_lossy(&shown.stdout).starts_with("Found 1 entry"), "{shown:?}");
     assert_eq!(up.interrupt(), Some(0));
 }
+
+#[test]
+fn a_start_that_is_given_up_leaves_nothing_behind() {
+    let scratch = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let mut child = Command::new(SPIRE_DEV)
+        .args(["--ephemeral", "-port", &port])
+        .env("TMPDIR", scratch.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let made = || std::fs::read_dir(scratch.path()).unwrap().flatten().map(|entry| entry.path());
+    let begun = Instant::now();
+    while !made().any(|folder| folder.join("server.conf").exists()) {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(made().count(), 0);
+}
