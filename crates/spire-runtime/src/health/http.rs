@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::checks::{Checks, Report};
+use crate::logging::os_error_text;
 use crate::shutdown::Shutdown;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -98,9 +99,7 @@ async fn listen(settings: Arc<HealthSettings>, checks: &Checks, shutdown: &Shutd
     let address = settings.address();
     tracing::info!(subsystem_name = "health", address, "Serving health checks");
     let bound = match settings.check() {
-        Ok(()) => {
-            bind(&address).await.map_err(|error| format!("listen tcp {address}: bind: {}", go_text(&error)))
-        }
+        Ok(()) => bind(&address).await,
         Err(error) => Err(error.to_string()),
     };
     match bound {
@@ -109,13 +108,15 @@ async fn listen(settings: Arc<HealthSettings>, checks: &Checks, shutdown: &Shutd
     }
 }
 
-use crate::logging::os_error_text as go_text;
-
 /// The first address of the host, IPv4 before IPv6, as Go listens.
-async fn bind(address: &str) -> std::io::Result<TcpListener> {
-    let mut addresses: Vec<SocketAddr> = lookup_host(address).await?.collect();
-    addresses.sort_by_key(SocketAddr::is_ipv6);
-    TcpListener::bind(addresses.as_slice()).await
+async fn bind(address: &str) -> Result<TcpListener, String> {
+    let found = lookup_host(address).await;
+    let found = found.map_err(|error| format!("listen tcp: lookup {address}: {}", os_error_text(&error)))?;
+    let first = found.min_by_key(SocketAddr::is_ipv6);
+    let first = first.ok_or_else(|| format!("listen tcp: lookup {address}: no such host"))?;
+    TcpListener::bind(first)
+        .await
+        .map_err(|error| format!("listen tcp {first}: bind: {}", os_error_text(&error)))
 }
 
 pub(super) async fn accept(

@@ -170,7 +170,7 @@ async fn a_listener_that_cannot_bind_only_warns() {
     let port = taken.local_addr().unwrap().port();
     let settings = HealthSettings {
         listener_enabled: true,
-        bind_address: "127.0.0.1".into(),
+        bind_address: "localhost".into(),
         bind_port: port.to_string(),
         ..HealthSettings::default()
     };
