@@ -97,7 +97,7 @@ impl Storage {
         let shown = || path.display().to_string();
         let data = match std::fs::read(&path) {
             Ok(bytes) => Data::parse(&bytes).map_err(|reason| {
-                tracing::error!(
+                tracing::warn!(
                     path = shown(),
                     reason,
                     "The agent's data cannot be read and is left as it is; restore the file, or remove it to attest anew"
