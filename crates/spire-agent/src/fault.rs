@@ -56,6 +56,13 @@ impl Fault {
         self
     }
 
+    /// `text` in front, as it is.
+    #[must_use]
+    pub fn prefixed(mut self, text: &str) -> Self {
+        self.text.insert_str(0, text);
+        self
+    }
+
     pub fn consequence(&self) -> Consequence {
         self.consequence
     }

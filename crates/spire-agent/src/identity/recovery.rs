@@ -163,7 +163,9 @@ fn own_bundle(trust_domain: &TrustDomain, certificates: &[Certificate]) -> Bundl
 async fn newest_bundle(channel: Channel, trust_domain: &TrustDomain) -> Result<Bundle, Fault> {
     let failed = |fault: Fault| fault.context("failed to get updated bundle");
     let got = BundleClient::new(channel).get_bundle(GetBundleRequest::default()).await;
-    let wire = got.map_err(|status| failed(Fault::rpc(&status)))?.into_inner();
+    // Twice, and once without a colon, as in SPIRE (AG-241).
+    let wire = got.map_err(|status| failed(Fault::rpc(&status).prefixed("failed to get updated bundle ")))?;
+    let wire = wire.into_inner();
     let bundle = bundle_from_peer(&wire).map_err(|error| {
         failed(Fault::new(error.to_string()).context("failed to parse trust domain bundle"))
     })?;
