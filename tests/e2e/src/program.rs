@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Seek as _};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -52,18 +52,45 @@ pub fn binary(name: &str) -> PathBuf {
     profile.join(name)
 }
 
-/// Runs a program to its end; `uid` makes it another workload.
+/// Longer than any program of these tests has to run.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Runs a program to its end; `uid` makes it another workload. One that does not end is killed and fails.
 pub fn run(mut command: Command, uid: Option<u32>) -> Result<Output> {
     if let Some(uid) = uid {
         command.uid(uid).gid(uid);
     }
-    let output =
-        command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {command:?}"))?;
-    Ok(Output {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
+    let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
+    let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if begun.elapsed() > PATIENCE {
+            child.kill()?;
+            child.wait()?;
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let output = Output {
+        code: status.and_then(|status| status.code()),
+        stdout: whole(&mut stdout)?,
+        stderr: whole(&mut stderr)?,
+    };
+    match status {
+        Some(_) => Ok(output),
+        None => bail!("{command:?} did not end within {PATIENCE:?}: {output:?}"),
+    }
+}
+
+fn whole(file: &mut File) -> Result<String> {
+    file.rewind()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 impl Program {

@@ -64,7 +64,7 @@ fn an_agent_refuses_damaged_files_and_leaves_them_alone() -> Result<()> {
     for (file, content, mentions) in [
         ("data/agent-data.json", &b"{\"svid\": ["[..], "failed to unmarshal data"),
         ("data/keys.json", &b"{"[..], "keys"),
-        ("bundle.pem", &b"-----BEGIN CERTIFICATE-----\nAAAA\n"[..], "trust bundle"),
+        ("bundle.pem", &b"-----BEGIN CERTIFICATE-----\nAAAA\n"[..], "no PEM blocks"),
         ("agent.conf", &b"agent {"[..], "unable to decode configuration"),
     ] {
         let mut agent = Agent::prepare(&server, &AgentOptions::default())?;

@@ -130,8 +130,10 @@ fn correct(payload: &mut [u8], flags: u8) {
     }
 }
 
-/// The static table's index of `:authority`.
+/// The static table's index of `:authority`; some spell the name out instead, plain or in Huffman code.
 const AUTHORITY: usize = 1;
+const AUTHORITY_PLAIN: &[u8] = b":authority";
+const AUTHORITY_ENCODED: &[u8] = &[0xb8, 0x3b, 0x53, 0x39, 0xec, 0x32, 0x7d, 0x7f];
 
 /// Passes one field representation of RFC 7541, section 6; returns where the next begins.
 fn field(block: &mut [u8], at: usize) -> Option<usize> {
@@ -143,11 +145,15 @@ fn field(block: &mut [u8], at: usize) -> Option<usize> {
         _ => 4,
     };
     let (name, mut next) = integer(block, at, name_bits)?;
+    let mut is_authority = name == AUTHORITY;
     if name == 0 {
-        next = string(block, next)?.end;
+        let literal = string(block, next)?;
+        let spelt = if block[next] & 0x80 == 0 { AUTHORITY_PLAIN } else { AUTHORITY_ENCODED };
+        is_authority = block[literal.clone()] == *spelt;
+        next = literal.end;
     }
     let value = string(block, next)?;
-    if name == AUTHORITY {
+    if is_authority {
         let encoded = block[next] & 0x80 != 0;
         let text = &mut block[value.clone()];
         if encoded {
@@ -196,9 +202,14 @@ fn integer(block: &[u8], at: usize, bits: u32) -> Option<(usize, usize)> {
 mod tests {
     use super::*;
 
-    /// What grpc-python 1.85 sends: `:path`, `:authority` with incremental indexing, and more.
+    /// `:path`, `:authority` with incremental indexing, and more.
     fn frame(authority: &[u8], flags: u8) -> Vec<u8> {
-        let mut block = vec![0x83, 0x86, 0x04, 0x02, b'/', b'x', 0x41];
+        named(&[0x41], authority, flags)
+    }
+
+    fn named(name: &[u8], authority: &[u8], flags: u8) -> Vec<u8> {
+        let mut block = vec![0x83, 0x86, 0x04, 0x02, b'/', b'x'];
+        block.extend_from_slice(name);
         block.push(authority.len() as u8);
         block.extend_from_slice(authority);
         block.extend_from_slice(&[0x40, 0x02, b't', b'e', 0x08]);
@@ -245,6 +256,17 @@ mod tests {
         for size in 1..input.len() {
             assert_eq!(through(&input, size), frame(b"tmp-2Fs.sock", END_HEADERS), "pieces of {size}");
         }
+    }
+
+    #[test]
+    fn the_name_may_be_spelt_out() {
+        // As grpc-python 1.85 does it.
+        for name in [[&[0x40, 10], AUTHORITY_PLAIN].concat(), [&[0x40, 0x88], AUTHORITY_ENCODED].concat()] {
+            let input = named(&name, b"tmp%2Fs.sock", END_HEADERS);
+            assert_eq!(through(&input, 500), named(&name, b"tmp-2Fs.sock", END_HEADERS));
+        }
+        let other = named(&[0x40, 2, b'x', b'y'], b"tmp%2Fs.sock", END_HEADERS);
+        assert_eq!(through(&other, 500), other);
     }
 
     #[test]
