@@ -42,11 +42,11 @@ fn every_rpc_answers_each_caller_as_spire_does() -> Result<()> {
     Ok(())
 }
 
-/// One call in one line, without what only Go's decoders or a database would say.
+/// One call in one line, without what only the decoders of either side or a database would say.
 fn tell(call: &Value) -> String {
     let part = |name: &str| call[name].as_str().unwrap_or_default();
     let mut message = part("message").to_owned();
-    for foreign in ["asn1: ", "UNIQUE constraint"] {
+    for foreign in ["asn1: ", "UNIQUE constraint", "x509: malformed certificate", "malformed public key"] {
         if let Some(at) = message.find(foreign) {
             message.truncate(at);
             message.push('…');

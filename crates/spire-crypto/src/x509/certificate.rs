@@ -25,6 +25,8 @@ pub enum X509Error {
     Sign(#[from] crate::SignError),
     #[error("signature algorithm {0} is not supported")]
     UnsupportedSignature(String),
+    #[error("{0}")]
+    BadSignature(&'static str),
 }
 
 impl From<der::Error> for X509Error {

@@ -5,7 +5,7 @@ use der::{Decode, Encode, Reader, Sequence, SliceReader, Tag, TagNumber};
 use super::certificate::{AlternativeNames, X509Error, alternative_names, scheme};
 use super::name::DistinguishedName;
 use super::template::{san_extension, tlv};
-use crate::key::{PrivateKey, PublicKey, SignatureScheme};
+use crate::key::{KeyAlgorithm, KeyError, PrivateKey, PublicKey, SignatureScheme};
 use crate::signer::{Signer, default_scheme};
 
 /// A certificate signing request (RFC 2986).
@@ -79,8 +79,12 @@ impl CertificateRequest {
             .signature
             .as_bytes()
             .ok_or_else(|| X509Error::Malformed("signature is not a whole number of bytes".to_owned()))?;
-        self.public_key.verify(stated_scheme(&outer.algorithm)?, info, signature)?;
-        Ok(())
+        match self.public_key.verify(stated_scheme(&outer.algorithm)?, info, signature) {
+            Err(KeyError::BadSignature) => {
+                Err(X509Error::BadSignature(go_words(self.public_key.algorithm())))
+            }
+            other => Ok(other?),
+        }
     }
 
     pub fn public_key(&self) -> &PublicKey {
@@ -123,6 +127,15 @@ impl CertificateRequest {
         let scheme = signing_scheme(key.public_key())?;
         let signature = key.sign(scheme, &info).await?;
         super::template::signed(&info, scheme, &signature)
+    }
+}
+
+/// What Go says of a signature that is not valid.
+fn go_words(algorithm: KeyAlgorithm) -> &'static str {
+    match algorithm {
+        KeyAlgorithm::Rsa { .. } => "crypto/rsa: verification error",
+        KeyAlgorithm::Ed25519 => "x509: Ed25519 verification failure",
+        _ => "x509: ECDSA verification failure",
     }
 }
 

@@ -15,10 +15,10 @@ use spire_net::local::LocalPeer;
 use spire_proto::rpc_status::permission_denied_details;
 use spire_proto::types::permission_denied_details::Reason;
 use spire_runtime::SharedClock;
-use spire_runtime::logging::LogLevel;
+use spire_runtime::logging::{LogLevel, go_quote};
 use spire_types::SpiffeId;
-use tonic::Code;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::audit::AuditFields;
@@ -34,6 +34,25 @@ use crate::status::ApiError;
 pub enum Listener {
     Tcp,
     Local,
+}
+
+impl Listener {
+    /// What a listener does not offer is unknown there, not forbidden.
+    fn offers(self, row: &Row) -> bool {
+        self == Self::Local || !row.local_only
+    }
+
+    /// In the words of gRPC for Go.
+    fn unknown(self, path: &str) -> Status {
+        let text = match path.trim_start_matches('/').rsplit_once('/') {
+            None => format!("malformed method name: {}", go_quote(path)),
+            Some((service, method)) if Row::of_service(service).any(|row| self.offers(row)) => {
+                format!("unknown method {method} for service {service}")
+            }
+            Some((service, _)) => format!("unknown service {service}"),
+        };
+        Status::unimplemented(text)
+    }
 }
 
 /// What decides about callers.
@@ -274,11 +293,9 @@ where
         let mut inner = std::mem::replace(&mut self.inner, ready);
         let layer = self.layer.clone();
         Box::pin(async move {
-            let row = Row::find(request.uri().path()).filter(|row| {
-                // What a listener does not offer is unknown there, not forbidden.
-                layer.listener == Listener::Local || !row.local_only
-            });
-            let Some(row) = row else { return inner.call(request).await };
+            let path = request.uri().path();
+            let row = Row::find(path).filter(|row| layer.listener.offers(row));
+            let Some(row) = row else { return Ok(layer.listener.unknown(path).into_http()) };
             let (caller, deadline) = (caller_of(&request), deadline(request.headers()));
             match layer.access.admit(row, caller, deadline).await {
                 Ok(call) => {
@@ -329,5 +346,31 @@ mod tests {
         assert!(!banned.details.is_empty());
         let failed = answer(Denial::Failed(ApiError::internal("failed to fetch caller entries", "no disk")));
         assert_eq!(failed.text(), "failed to fetch caller entries: no disk");
+    }
+
+    #[test]
+    fn what_a_listener_does_not_offer_is_named() {
+        // SA-010 to SA-012
+        for (listener, path, expected) in [
+            (Listener::Local, "/a.B/C", "unknown service a.B"),
+            (
+                Listener::Local,
+                "/spire.api.server.entry.v1.Entry/C",
+                "unknown method C for service spire.api.server.entry.v1.Entry",
+            ),
+            (
+                Listener::Local,
+                "/spire.api.server.logger.v1.Logger/C",
+                "unknown method C for service spire.api.server.logger.v1.Logger",
+            ),
+            (
+                Listener::Tcp,
+                "/spire.api.server.logger.v1.Logger/GetLogger",
+                "unknown service spire.api.server.logger.v1.Logger",
+            ),
+            (Listener::Tcp, "/x", "malformed method name: \"/x\""),
+        ] {
+            assert_eq!(listener.unknown(path).message(), expected, "{path}");
+        }
     }
 }

@@ -139,6 +139,14 @@ impl Row {
         BY_METHOD.get(method).copied()
     }
 
+    /// The methods of a service, `package.Service`; none of an unknown one.
+    pub fn of_service(service: &str) -> impl Iterator<Item = &'static Self> {
+        let is_of = move |row: &&Row| {
+            row.method[1..].strip_prefix(service).is_some_and(|method| method.starts_with('/'))
+        };
+        ROWS.iter().filter(is_of)
+    }
+
     /// `entry.v1.Entry` and `GetEntry`, as logs name them (SA-179).
     pub fn service_and_method(&self) -> (&'static str, &'static str) {
         let (service, method) = self.method.trim_start_matches('/').split_once('/').unwrap_or(("", ""));
