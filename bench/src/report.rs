@@ -120,13 +120,30 @@ impl Report {
         rows
     }
 
+    /// The first build's CPU time as a multiple of what the cores can do at all.
+    fn times_limit(
+        &self,
+        scenario: &str,
+        measure: &str,
+        columns: &[Option<&Series>],
+    ) -> Option<(&'static str, f64)> {
+        let first = columns.first().copied().flatten()?;
+        let is_cpu_of_one = measure.ends_with(": CPU") && first.unit == "ms";
+        let (name, limit) = self.physical.limit_of(scenario);
+        is_cpu_of_one.then(|| (name, first.median() / limit))
+    }
+
     fn text(&self) -> String {
         let mut out = String::new();
         let p = &self.physical;
         let _ = writeln!(
             out,
-            "limits of this machine: P-256 sign {:.4} ms, verify {:.4} ms; SQLite commit {:.4} ms; gRPC echo {:.4} ms",
-            p.p256_sign_ms, p.p256_verify_ms, p.sqlite_commit_ms, p.grpc_echo_ms
+            "limits of this machine: P-256 sign {:.4} ms, verify {:.4} ms; SQLite commit {:.4} ms, PostgreSQL {}; gRPC echo {:.4} ms",
+            p.p256_sign_ms,
+            p.p256_verify_ms,
+            p.sqlite_commit_ms,
+            p.postgres_commit_ms.map_or_else(|| "not installed".to_owned(), |ms| format!("{ms:.4} ms")),
+            p.grpc_echo_ms
         );
         for (scenario, measure, unit, columns) in self.rows() {
             let _ = write!(out, "{scenario:<11} {measure:<58}");
@@ -144,6 +161,9 @@ impl Report {
             if let Some(ratio) = ratio(&columns) {
                 let _ = write!(out, "  {ratio:.2}×");
             }
+            if let Some((limit, times)) = self.times_limit(scenario, measure, &columns) {
+                let _ = write!(out, "  ({times:.1} × {limit})");
+            }
             out.push('\n');
         }
         for verdict in targets::judge(&self.series, &self.physical, &self.builds) {
@@ -157,8 +177,14 @@ impl Report {
         let p = &self.physical;
         let _ = writeln!(
             out,
-            "\n## The machine\n\n{}; {} rounds, builds interleaved, median (lowest–highest).\n\n| limit | ms |\n|---|---|\n| P-256 sign | {:.4} |\n| P-256 verify | {:.4} |\n| SQLite commit (WAL, NORMAL) | {:.4} |\n| gRPC echo over a Unix socket | {:.4} |",
-            self.machine, self.rounds, p.p256_sign_ms, p.p256_verify_ms, p.sqlite_commit_ms, p.grpc_echo_ms
+            "\n## The machine\n\n{}; {} rounds, builds interleaved, median (lowest–highest).\n\n| limit | ms |\n|---|---|\n| P-256 sign | {:.4} |\n| P-256 verify | {:.4} |\n| SQLite commit (WAL, NORMAL) | {:.4} |\n| PostgreSQL commit | {} |\n| CPU of a bare tonic server for one call over a Unix socket (\"gRPC echo\") | {:.4} |",
+            self.machine,
+            self.rounds,
+            p.p256_sign_ms,
+            p.p256_verify_ms,
+            p.sqlite_commit_ms,
+            p.postgres_commit_ms.map_or_else(|| "not installed".to_owned(), |ms| format!("{ms:.4}")),
+            p.grpc_echo_ms
         );
         out.push_str("\n## Targets\n\n| measure | target | reached | verdict |\n|---|---|---|---|\n");
         for verdict in targets::judge(&self.series, &self.physical, &self.builds) {
@@ -166,10 +192,10 @@ impl Report {
         }
         let _ = writeln!(
             out,
-            "\n## All figures\n\n| scenario | measure | unit | {} | ratio |",
+            "\n## All figures\n\n| scenario | measure | unit | {} | ratio | first over limit |",
             self.builds.join(" | ")
         );
-        let _ = writeln!(out, "|---|---|---|{}---|", "---|".repeat(self.builds.len()));
+        let _ = writeln!(out, "|---|---|---|{}---|---|", "---|".repeat(self.builds.len()));
         for (scenario, measure, unit, columns) in self.rows() {
             let _ = write!(out, "| {scenario} | {measure} | {unit} |");
             for column in &columns {
@@ -181,7 +207,13 @@ impl Report {
                     None => out.push_str(" – |"),
                 }
             }
-            let _ = writeln!(out, " {} |", ratio(&columns).map_or_else(String::new, |r| format!("{r:.2}")));
+            let times = self.times_limit(scenario, measure, &columns);
+            let _ = writeln!(
+                out,
+                " {} | {} |",
+                ratio(&columns).map_or_else(String::new, |r| format!("{r:.2}")),
+                times.map_or_else(String::new, |(limit, times)| format!("{times:.1} × {limit}"))
+            );
         }
         if !self.failures.is_empty() {
             let _ = writeln!(out, "\n## What failed\n\n- {}", self.failures.join("\n- "));

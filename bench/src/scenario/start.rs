@@ -32,7 +32,7 @@ pub async fn run(context: Context) -> Result<Vec<Measure>> {
         vec![Measure::less("agent start to first SVID: p50", "ms", ms(percentile(&delays, 50)))];
     let Some(agent) = last else { return Ok(measures) };
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let length = Duration::from_secs(context.pick(3, 20));
+    let length = Duration::from_secs(context.pick(3, 10));
     let (server_cost, agent_cost) = (server.process.cost()?, agent.process.cost()?);
     tokio::time::sleep(length).await;
     let share = |cpu: Duration| cpu.as_secs_f64() / length.as_secs_f64();

@@ -56,8 +56,8 @@ async fn one(context: &Context, agents: usize, entries: usize) -> Result<Vec<Mea
     })
     .await?;
     measures.extend(outcome.measures(&format!("{name}, closed loop"), 1));
-    measures.push(steady(&server, &channels, &name, context.pick(5, 20)).await?);
-    measures.push(idle(&server, &name, context.pick(3, 15)).await?);
+    measures.push(steady(&server, &channels, &name, context.pick(5, 11)).await?);
+    measures.push(idle(&server, &name, context.pick(3, 8)).await?);
     Ok(measures)
 }
 
