@@ -19,10 +19,16 @@ use crate::node;
 pub async fn run(context: Context) -> Result<Vec<Measure>> {
     let mut measures = Vec::new();
     let sizes: &[usize] = context.pick(&[200], &[1_000, 2_000, 10_000]);
-    for &size in sizes {
+    for size in sizes.iter().map(|size| (*size).min(most_streams())) {
         measures.extend(one(&context, size).await?);
     }
     Ok(measures)
+}
+
+/// An agent of either kind holds a socket and a process handle for each.
+fn most_streams() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| limit.saturating_sub(200) as usize / 2)
 }
 
 async fn one(context: &Context, size: usize) -> Result<Vec<Measure>> {
