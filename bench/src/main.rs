@@ -62,8 +62,10 @@ async fn run(options: options::Options) -> Result<()> {
                 }
             }
         }
+        // What there is so far, should the run be given up.
+        report.write(&options, round + 1)?;
     }
-    report.finish(&options)
+    report.conclude()
 }
 
 /// Ten thousand streams need as many descriptors here, and twice as many in the agent, which inherits the limit.

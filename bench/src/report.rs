@@ -86,8 +86,16 @@ impl Report {
         self.failures.push(format!("{scenario} on {build}: {error}"));
     }
 
-    pub fn finish(&self, options: &Options) -> Result<()> {
+    /// Prints everything; fails if a scenario did.
+    pub fn conclude(&self) -> Result<()> {
         println!("{}", self.text());
+        anyhow::ensure!(self.failures.is_empty(), "scenarios failed:\n  {}", self.failures.join("\n  "));
+        Ok(())
+    }
+
+    /// Writes the files, with so many rounds done.
+    pub fn write(&mut self, options: &Options, rounds: u32) -> Result<()> {
+        self.rounds = rounds;
         if let Some(dir) = options.out.parent() {
             fs::create_dir_all(dir)?;
         }
@@ -98,7 +106,6 @@ impl Report {
             plot::growth(&self.series, docs)?;
             fs::write(docs.join("performance.md"), self.markdown())?;
         }
-        anyhow::ensure!(self.failures.is_empty(), "scenarios failed:\n  {}", self.failures.join("\n  "));
         Ok(())
     }
 
@@ -129,7 +136,7 @@ impl Report {
     ) -> Option<(&'static str, f64)> {
         let first = columns.first().copied().flatten()?;
         let is_cpu_of_one = measure.ends_with(": CPU") && first.unit == "ms";
-        let (name, limit) = self.physical.limit_of(scenario);
+        let (name, limit) = self.physical.limit_of(scenario)?;
         is_cpu_of_one.then(|| (name, first.median() / limit))
     }
 

@@ -19,7 +19,7 @@ pub async fn run(context: Context) -> Result<Vec<Measure>> {
     let agent = Agent::start(&context.build, &server).await?;
     server.create_entries(vec![entry_for(&agent.path, "/workload", &[("unix", "uid:0".to_owned())])]).await?;
     drop(first_identity(&agent).await?);
-    let length = context.pick(Duration::from_secs(2), Duration::from_secs(6));
+    let length = context.pick(Duration::from_secs(2), Duration::from_secs(5));
     let mut measures = Vec::new();
 
     let mut kept = Vec::new();

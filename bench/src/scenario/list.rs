@@ -21,7 +21,7 @@ pub async fn run(context: Context) -> Result<Vec<Measure>> {
         let server = Server::start_on(&context.build, &database).await?;
         for (name, filter) in filters(size / 2) {
             let channel = server.local.clone();
-            let length = context.pick(Duration::from_secs(1), Duration::from_secs(3));
+            let length = context.pick(Duration::from_secs(1), Duration::from_secs(2));
             let outcome = load::closed_loop(&server.process, 2, length, move |_| {
                 let request =
                     entry_api::ListEntriesRequest { filter: Some(filter.clone()), ..Default::default() };

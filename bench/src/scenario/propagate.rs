@@ -26,7 +26,7 @@ pub async fn run(context: Context) -> Result<Vec<Measure>> {
     let mut stream = first_identity(&agent).await?;
     let mut client = EntryClient::new(server.local.clone());
     let (mut created, mut changed, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
-    for number in 0..context.pick(3, 20) {
+    for number in 0..context.pick(3, 12) {
         // Off the beat of any poll.
         tokio::time::sleep(Duration::from_millis(300 + number * 137 % 1000)).await;
         let path = format!("/made/{number}");

@@ -54,7 +54,7 @@ async fn batch(channel: Channel, ids: Vec<String>, csr: Vec<u8>) -> Result<()> {
 
 pub async fn x509(context: Context) -> Result<Vec<Measure>> {
     let setup = set_up(&context).await?;
-    let length = context.pick(Duration::from_secs(2), Duration::from_secs(8));
+    let length = context.pick(Duration::from_secs(2), Duration::from_secs(6));
     let mut measures = Vec::new();
     for (name, size, callers) in [("batch of 50", 50, 4), ("one by one", 1, 8)] {
         let (channel, ids, csr) = (setup.channel.clone(), setup.ids.clone(), setup.csr.clone());
@@ -71,7 +71,7 @@ pub async fn x509(context: Context) -> Result<Vec<Measure>> {
 
 pub async fn jwt(context: Context) -> Result<Vec<Measure>> {
     let setup = set_up(&context).await?;
-    let length = context.pick(Duration::from_secs(2), Duration::from_secs(8));
+    let length = context.pick(Duration::from_secs(2), Duration::from_secs(6));
     let (channel, ids) = (setup.channel.clone(), setup.ids.clone());
     let outcome = load::closed_loop(&setup.server.process, 8, length, move |caller| {
         let request = svid_api::NewJwtsvidRequest {

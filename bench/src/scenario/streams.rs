@@ -67,7 +67,7 @@ async fn one(context: &Context, size: usize) -> Result<Vec<Measure>> {
         task.abort();
     }
     drop(tasks);
-    tokio::time::sleep(Duration::from_secs(context.pick(2, 12))).await;
+    tokio::time::sleep(Duration::from_secs(context.pick(2, 8))).await;
     let closed_kib = agent.process.resident_kib()?;
     let name = format!("{size} streams");
     Ok(vec![

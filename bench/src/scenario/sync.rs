@@ -45,7 +45,7 @@ async fn one(context: &Context, agents: usize, entries: usize) -> Result<Vec<Mea
         "MiB",
         server.process.resident_kib()? as f64 / 1024.0,
     )];
-    let length = context.pick(Duration::from_secs(2), Duration::from_secs(6));
+    let length = context.pick(Duration::from_secs(2), Duration::from_secs(4));
     let all = channels.clone();
     let outcome = load::closed_loop(&server.process, 8, length, move |caller| {
         let all = all.clone();
@@ -56,7 +56,7 @@ async fn one(context: &Context, agents: usize, entries: usize) -> Result<Vec<Mea
     })
     .await?;
     measures.extend(outcome.measures(&format!("{name}, closed loop"), 1));
-    measures.push(steady(&server, &channels, &name, context.pick(5, 11)).await?);
+    measures.push(steady(&server, &channels, &name, context.pick(5, 10)).await?);
     measures.push(idle(&server, &name, context.pick(3, 8)).await?);
     Ok(measures)
 }

@@ -10,13 +10,13 @@ mod trust_bundle;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use spire_agent::{AgentSettings, JoinToken, RebootstrapMode, ServerAddress, TrustBundleSource};
 use spire_cli::FlagSet;
 use spire_config::{FileError, UnknownKeys, duration, feature_flags, read_file};
 use spire_crypto::KeyType;
-use spire_runtime::logging::{self, LogHandle, LogOptions, LogStream, go_quote, os_error_text};
+use spire_runtime::logging::{self, LogHandle, LogOptions, LogStream, go_quote, read_error_text};
 use spire_types::{SpiffeId, TrustDomain};
 
 use crate::paths;
@@ -369,9 +369,8 @@ fn join_token(agent: &RawAgent) -> Result<Option<JoinToken>, String> {
         return Ok((!agent.join_token.is_empty()).then(|| JoinToken::new(agent.join_token.clone())));
     }
     let bytes = std::fs::read(path).map_err(|error| {
-        let doing = if error.kind() == std::io::ErrorKind::IsADirectory { "read" } else { "open" };
-        let reason = os_error_text(&error);
-        format!("unable to read join token file {}: {doing} {path}: {reason}", go_quote(path))
+        let reason = read_error_text(Path::new(path), &error);
+        format!("unable to read join token file {}: {reason}", go_quote(path))
     })?;
     match String::from_utf8_lossy(&bytes).trim() {
         "" => Err("join token file is empty".to_owned()),

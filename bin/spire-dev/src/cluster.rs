@@ -82,20 +82,8 @@ fn outcome(joined: Result<Result<(), String>, tokio::task::JoinError>) -> Result
 }
 
 impl Cluster {
-    /// Starts both. The folder's configuration files are written the first time and honoured ever after.
-    pub async fn start(folder: &Folder, site: &Site) -> Result<Self, ClusterError> {
-        let mut cluster = Self::default();
-        match cluster.bring_up(folder, site).await {
-            Ok(()) => Ok(cluster),
-            Err(error) => {
-                // What matters is why it did not start.
-                let _ = cluster.stop().await;
-                Err(error)
-            }
-        }
-    }
-
-    /// The same; what has been started can be stopped even if this fails or is given up.
+    /// Starts both; what has been started can be stopped even if this fails or is given up. The folder's configuration
+    /// files are written the first time and honoured ever after.
     pub(crate) async fn bring_up(&mut self, folder: &Folder, site: &Site) -> Result<(), ClusterError> {
         folder.make()?;
         for socket in [folder.server_socket(), folder.workload_socket()] {

@@ -1,4 +1,4 @@
-//! Server and agent in one process; its library part is the cluster that tests start.
+//! Server and agent in one process.
 
 mod cluster;
 mod folder;

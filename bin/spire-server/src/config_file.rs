@@ -235,11 +235,10 @@ fn resolve_bind_address(server: &RawServer) -> Result<SocketAddr, String> {
 
 /// What C libraries take for an address, such as `0x10`, is a name in Go, and nobody has it.
 fn is_number(host: &str) -> bool {
-    let last = host.rsplit('.').next().unwrap_or_default();
-    match last.strip_prefix("0x") {
+    host.split('.').all(|part| match part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")) {
         Some(hex) => hex.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        None => !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()),
-    }
+        None => !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()),
+    })
 }
 
 /// Everything that needs no check beyond its type; the rest starts with its default.

@@ -46,7 +46,7 @@ pub async fn run(
     tracing::info!(data_dir, version = build_info::VERSION, "Starting agent");
     create_data_dir(&settings)?;
     let storage = Arc::new(Storage::open(&settings.data_dir)?);
-    // From now on the signal does not end the process; it is acted upon once the agent runs (AG-088).
+    // A signal from now on is acted upon once the agent runs (AG-088).
     let reload = signals::reconfigure().map_err(|error| AgentError::Start(error.to_string()))?;
     let context = PluginContext { trust_domain: settings.trust_domain.clone(), clock: clock.clone() };
     let plugins = Arc::new(AgentPlugins::load(&settings.plugins, built_ins, &context)?);

@@ -111,7 +111,7 @@ impl AuthorityManager {
         self.state.lock().await.jwt.state()
     }
 
-    /// Failed periodic rotations since the start (CA-012).
+    /// Failed rotations since the start, each kind by itself since the start (CA-012).
     pub fn failed_rotations(&self) -> u32 {
         self.failed_rotations.load(std::sync::atomic::Ordering::Relaxed)
     }

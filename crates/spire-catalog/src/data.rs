@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use spire_config::{Object, PluginData};
 use spire_crypto::hash::sha512_half_hex;
-use spire_runtime::logging::os_error_text;
+use spire_runtime::logging::read_error_text;
 
 /// Plugin data as it is now.
 pub(crate) struct Loaded<'a> {
@@ -29,6 +29,5 @@ pub(crate) fn load(data: &PluginData) -> Result<Loaded<'_>, String> {
 
 /// The text of a data file, or Go's words for why not.
 pub(crate) fn read(path: &PathBuf) -> Result<String, String> {
-    std::fs::read_to_string(path)
-        .map_err(|error| format!("open {}: {}", path.display(), os_error_text(&error)))
+    std::fs::read_to_string(path).map_err(|error| read_error_text(path, &error))
 }

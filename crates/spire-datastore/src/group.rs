@@ -11,13 +11,18 @@ use crate::transaction::Tx;
 use crate::{DatastoreError, Result};
 
 /// What waits for the next transaction.
-#[derive(Debug)]
 pub(crate) struct Group<T, R>(Mutex<Vec<Waiting<T, R>>>);
 
-#[derive(Debug)]
 struct Waiting<T, R> {
     input: T,
     answer: oneshot::Sender<R>,
+}
+
+impl<T, R> std::fmt::Debug for Group<T, R> {
+    /// What waits may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Group").finish_non_exhaustive()
+    }
 }
 
 impl<T, R> Default for Group<T, R> {

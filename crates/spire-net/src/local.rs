@@ -7,6 +7,7 @@
 mod authority;
 mod huffman;
 mod listener;
+mod memory;
 mod peer_pidfd;
 mod pin;
 mod stream;

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A file could not be replaced; the old version, if any, is untouched.
@@ -46,13 +47,6 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 fn write_new(temporary: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    // Names are unique among those who live: what is there was left by a process of the same id that died, as in a
-    // container, where every server is process 1.
-    if let Err(error) = fs::remove_file(temporary)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        return Err(error);
-    }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
     // The umask may have taken bits away that the caller asked for.
     file.set_permissions(fs::Permissions::from_mode(mode))?;
@@ -60,14 +54,17 @@ fn write_new(temporary: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Unique per process and call, so that two writers never share a temporary file.
+/// Unique per process and call, so that two writers never share a temporary file, nor one that a dead one left.
 fn temporary_name(path: &Path, folder: &Path) -> io::Result<PathBuf> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
+    // A process id is not enough: in every container the server is process 1.
+    static STARTED: LazyLock<u128> =
+        LazyLock::new(|| std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos()));
     let name = path.file_name().ok_or_else(|| io::Error::other("the path names no file"))?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let mut temporary = std::ffi::OsString::from(".");
     temporary.push(name);
-    temporary.push(format!(".{}.{number}.tmp", std::process::id()));
+    temporary.push(format!(".{}.{:x}.{number}.tmp", std::process::id(), *STARTED));
     Ok(folder.join(temporary))
 }
 
@@ -84,15 +81,6 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_a_dead_process_left_behind_does_not_stand_in_the_way() {
-        let folder = tempfile::tempdir().unwrap();
-        let temporary = folder.path().join("left.tmp");
-        fs::write(&temporary, b"half").unwrap();
-        write_new(&temporary, b"new", 0o600).unwrap();
-        assert_eq!(fs::read(&temporary).unwrap(), b"new");
     }
 
     #[test]

@@ -164,8 +164,7 @@ impl LogHandle {
         self.sink.reopen()
     }
 
-    /// Reopens the log file at each SIGUSR2 until `shutdown` (SC-513). Run it only if there is a file: without one the
-    /// signal is not SPIRE's to handle.
+    /// Reopens the log file at each SIGUSR2 until `shutdown` (SC-513). Run it only if there is a file.
     pub async fn reopen_on_signal(self, shutdown: crate::Shutdown) -> std::io::Result<()> {
         let mut signal = crate::signals::reopen_log()?;
         while shutdown.unless_cancelled(signal.recv()).await.is_some() {

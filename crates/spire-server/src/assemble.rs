@@ -2,7 +2,6 @@
 //! (SA-371 to SA-381), and takes it apart again.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,8 +39,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(12);
 /// Why a server did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    #[error("mkdir {path}: {reason}")]
-    DataDir { path: String, reason: String },
+    #[error("{0}")]
+    DataDir(String),
     #[error("{0}")]
     Datastore(String),
     #[error(transparent)]
@@ -126,16 +125,7 @@ async fn supervised(
 }
 
 fn create_data_dir(settings: &ServerSettings) -> Result<(), ServerError> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&settings.data_dir);
-    made.map_err(|error| {
-        // The first that is none; a relative path begins with nothing.
-        let missing = |path: &&std::path::Path| !path.as_os_str().is_empty() && !path.is_dir();
-        let path = settings.data_dir.ancestors().filter(missing).last();
-        ServerError::DataDir {
-            path: path.unwrap_or(&settings.data_dir).display().to_string(),
-            reason: spire_runtime::logging::os_error_text(&error),
-        }
-    })
+    spire_runtime::folders::make(&settings.data_dir, 0o755).map_err(ServerError::DataDir)
 }
 
 /// SC-140
@@ -158,11 +148,8 @@ async fn open_datastore(settings: &ServerSettings, clock: &SharedClock) -> Resul
         PluginData::Inline(object) => object.to_hcl(),
         PluginData::File(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| {
-                let reason = spire_runtime::logging::os_error_text(&error);
-                ServerError::Datastore(format!(
-                    "failed to load plugin data: open {}: {reason}",
-                    path.display()
-                ))
+                let reason = spire_runtime::logging::read_error_text(path, &error);
+                ServerError::Datastore(format!("failed to load plugin data: {reason}"))
             })?;
             tracing::warn!("DataStore is not reconfigurable even with a dynamic data source");
             text
@@ -325,7 +312,7 @@ async fn serve(server: Started, shutdown: Shutdown) -> Result<(), ServerError> {
         });
     }
     let outcome = supervisor.join(STOP_WITHIN).await;
-    // The last one: tasks have ended, so nobody else holds the core.
+    // The last one: tasks have ended, so nobody else holds the core, unless a call outlived its connection.
     if let Some(core) = Arc::into_inner(core) {
         core.plugins.close();
     }

@@ -76,8 +76,8 @@ fn datastore_notes(plugins: &[PluginConfig]) -> Result<Option<(String, Vec<Strin
         PluginData::None => String::new(),
         PluginData::Inline(object) => object.to_hcl(),
         PluginData::File(path) => std::fs::read_to_string(path).map_err(|error| {
-            let reason = spire_runtime::logging::os_error_text(&error);
-            format!("failed to get DataStore configuration: open {}: {reason}", path.display())
+            let reason = spire_runtime::logging::read_error_text(path, &error);
+            format!("failed to get DataStore configuration: {reason}")
         })?,
     };
     let note = DatastoreSettings::check_hcl(&text).err().map(|error| error.to_string());

@@ -209,8 +209,8 @@ fn check_own_profile(profile: &Profile) -> Result<(), String> {
     duration::parse(&file.file_sync_interval).map_err(|error| error.to_string())?;
     for path in [&file.cert_file_path, &file.key_file_path] {
         std::fs::read(path).map_err(|error| {
-            let reason = spire_runtime::logging::os_error_text(&error);
-            format!("failed to load certificate: open {path}: {reason}")
+            let reason = spire_runtime::logging::read_error_text(std::path::Path::new(path), &error);
+            format!("failed to load certificate: {reason}")
         })?;
     }
     Ok(())

@@ -14,6 +14,7 @@ use super::exchange::Exchange;
 use super::join_token::JoinTokenProof;
 use super::request_subject;
 use crate::fault::Fault;
+use crate::link::CALL_TIMEOUT;
 use crate::settings::{JoinToken, ServerAddress};
 
 /// How the node proves what it is.
@@ -71,7 +72,11 @@ impl Attester {
             .await
             .map_err(|text| Fault::new(text).context("failed to generate CSR for attestation"))?;
         let mut exchange = Exchange::new(channel.clone(), &self.proof.name, request);
-        let attested = self.proof.attestor.attest(&mut exchange).await;
+        // Calls to the server wait for this one, so it must not last.
+        let attested = tokio::time::timeout(CALL_TIMEOUT, self.proof.attestor.attest(&mut exchange)).await;
+        let Ok(attested) = attested else {
+            return Err(Fault::new("rpc error: code = DeadlineExceeded desc = context deadline exceeded"));
+        };
         let (chain, reattestable) = match (exchange.outcome(), attested) {
             (Some(outcome), _) => outcome?,
             (None, Err(error)) => return Err(Fault::new(error.rpc_text())),

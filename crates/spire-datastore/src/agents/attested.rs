@@ -29,7 +29,7 @@ struct Known {
 }
 
 impl Datastore {
-    /// Stores an agent that has just attested: a new one, or all of a known one but its version. Its selectors take the
+    /// Stores an agent that has just attested: a new one, or all of a known one but its type and version. Its selectors take the
     /// place of all earlier ones, sorted and without repeats (SA-051).
     pub async fn record_attestation(&self, mut agent: AttestedAgent) -> Result<AttestationOutcome> {
         agent.selectors.sort();

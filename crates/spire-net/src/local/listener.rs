@@ -13,6 +13,7 @@ use spire_runtime::Chain;
 use tokio::net::UnixListener;
 use tokio::time::Sleep;
 
+use super::memory::Memory;
 use super::stream::LocalStream;
 
 /// How long to wait when the system is out of file descriptors or the like.
@@ -77,7 +78,7 @@ impl LocalListener {
 
     /// The connections, for `serve_with_incoming`. Never fails and never ends.
     pub fn incoming(self, tracking: Tracking) -> LocalIncoming {
-        LocalIncoming { listener: self, tracking, pause: None }
+        LocalIncoming { listener: self, tracking, pause: None, memory: Memory::default() }
     }
 }
 
@@ -97,19 +98,21 @@ pub struct LocalIncoming {
     listener: LocalListener,
     tracking: Tracking,
     pause: Option<Pin<Box<Sleep>>>,
+    memory: Memory,
 }
 
 impl Stream for LocalIncoming {
     type Item = io::Result<LocalStream>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.memory.poll(context);
         loop {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(context));
                 self.pause = None;
             }
             match ready!(self.listener.listener.poll_accept(context)) {
-                Ok((stream, _)) => match LocalStream::accepted(stream, self.tracking) {
+                Ok((stream, _)) => match LocalStream::accepted(stream, self.tracking, self.memory.opened()) {
                     Ok(stream) => return Poll::Ready(Some(Ok(stream))),
                     Err(error) => {
                         tracing::warn!(error = %Chain(&error), "Connection failed during accept");

@@ -47,10 +47,11 @@ pub struct LocalStream {
     stream: Arc<UnixStream>,
     peer: LocalPeer,
     filter: AuthorityFilter,
+    _open: Arc<()>,
 }
 
 impl LocalStream {
-    pub(super) fn accepted(stream: UnixStream, tracking: Tracking) -> Result<Self, PinError> {
+    pub(super) fn accepted(stream: UnixStream, tracking: Tracking, open: Arc<()>) -> Result<Self, PinError> {
         let stream = Arc::new(stream);
         let known = match tracking {
             Tracking::Off => Known::Nothing,
@@ -61,7 +62,7 @@ impl LocalStream {
                 Known::Pinned(PinnedPeer::of_connection(credentials, &stream)?)
             }
         };
-        Ok(Self { stream, peer: LocalPeer(Arc::new(known)), filter: AuthorityFilter::new() })
+        Ok(Self { stream, peer: LocalPeer(Arc::new(known)), filter: AuthorityFilter::new(), _open: open })
     }
 
     pub fn peer(&self) -> &LocalPeer {

@@ -22,9 +22,8 @@ pub(super) fn read(path: &Path) -> Result<KeyRing, PluginError> {
         Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(KeyRing::new()),
         Err(error) => {
-            let doing = if error.kind() == std::io::ErrorKind::IsADirectory { "read" } else { "open" };
-            let reason = spire_runtime::logging::os_error_text(&error);
-            return Err(PluginError::new(Code::Unknown, format!("{doing} {}: {reason}", path.display())));
+            let reason = spire_runtime::logging::read_error_text(path, &error);
+            return Err(PluginError::new(Code::Unknown, reason));
         }
     };
     let undecodable = |reason: String| {

@@ -10,7 +10,7 @@ use spire_crypto::x509::{Certificate, DistinguishedName, KeyUsage, Roots, verify
 use spire_crypto::{KeyAlgorithm, hash, pem};
 use spire_plugin::server::{AgentAttributes, Conversation, NodeAttestor};
 use spire_plugin::{BuiltIn, Code, PluginContext, PluginError};
-use spire_runtime::logging::{go_quote, os_error_text};
+use spire_runtime::logging::{go_quote, read_error_text};
 use spire_types::SpiffeId;
 
 use super::path_template::{PathTemplate, Record, TemplateError, Value};
@@ -180,8 +180,7 @@ fn roots(raw: &Raw, problems: &mut Vec<PluginError>) -> Option<Roots> {
 }
 
 fn load_bundle(path: &Path) -> Result<Vec<Certificate>, String> {
-    let text =
-        std::fs::read(path).map_err(|error| format!("open {}: {}", path.display(), os_error_text(&error)))?;
+    let text = std::fs::read(path).map_err(|error| read_error_text(path, &error))?;
     pem::find_certificates(&text).map_err(|error| error.to_string())
 }
 

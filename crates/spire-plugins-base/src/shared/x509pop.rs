@@ -205,8 +205,15 @@ fn rsa_key(key: &PublicKey) -> Option<rsa::RsaPublicKey> {
 /// The length of the salt that a signature claims to have (RFC 8017 section 9.1.2, up to step 10).
 fn salt_length(key: &rsa::RsaPublicKey, signature: &[u8]) -> Option<usize> {
     use rsa::traits::PublicKeyParts as _;
+    if signature.len() != key.size() {
+        return None;
+    }
+    let signature = rsa::BigUint::from_bytes_be(signature);
+    if signature >= *key.n() {
+        return None;
+    }
     let length = (key.n().bits() - 1).div_ceil(8);
-    let number = rsa::BigUint::from_bytes_be(signature).modpow(key.e(), key.n()).to_bytes_be();
+    let number = signature.modpow(key.e(), key.n()).to_bytes_be();
     let encoded = [vec![0; length.checked_sub(number.len())?], number].concat();
     let masked = length.checked_sub(HASH + 1)?;
     let (masked, seed) = (&encoded[..masked], &encoded[masked..masked + HASH]);

@@ -39,7 +39,10 @@ pub enum Listener {
 impl Listener {
     /// What a listener does not offer is unknown there, not forbidden.
     fn offers(self, row: &Row) -> bool {
-        self == Self::Local || !row.local_only
+        match self {
+            Self::Local => !row.method.starts_with("/spirers.doorbell.v1.Doorbell/"),
+            Self::Tcp => !row.local_only,
+        }
     }
 
     /// In the words of gRPC for Go.
@@ -298,6 +301,12 @@ where
             let Some(row) = row else { return Ok(layer.listener.unknown(path).into_http()) };
             let (caller, deadline) = (caller_of(&request), deadline(request.headers()));
             match layer.access.admit(row, caller, deadline).await {
+                Ok(call) if row.method == "/grpc.health.v1.Health/List" => {
+                    // Our library does not know it.
+                    let text = "method List not implemented";
+                    call.audit(Some((Code::Unimplemented, text.to_owned())));
+                    Ok(Status::unimplemented(text).into_http())
+                }
                 Ok(call) => {
                     request.extensions_mut().insert(call);
                     inner.call(request).await.map(with_gos_code)

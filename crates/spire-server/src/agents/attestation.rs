@@ -38,7 +38,12 @@ pub async fn attest(
     mut requests: Streaming<AttestAgentRequest>,
     replies: &Replies,
 ) -> Result<AttestAgentResponse, ApiError> {
-    call.limit(1, "rejecting request due to attest agent rate limiting").await?;
+    // This task does not end with its caller; a turn that nobody waits for is given back (SA-191).
+    let refusal = "rejecting request due to attest agent rate limiting";
+    tokio::select! {
+        limited = call.limit(1, refusal) => limited?,
+        () = replies.closed() => return Err(ApiError::because(Code::Cancelled, refusal, "context canceled")),
+    }
     let first = receive_first(&mut requests).await?;
     let (kind, payload, csr) = checked(&first)?;
     call.note(|| AuditFields::new().text("node_attestor_type", kind));

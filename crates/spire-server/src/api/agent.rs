@@ -153,7 +153,8 @@ fn go_time(text: &str) -> Option<OffsetDateTime> {
     let clock = Time::parse(clock, clock_format).ok()?;
     UtcOffset::parse(zone, format_description!("[offset_hour sign:mandatory][offset_minute]")).ok()?;
     let zone = UtcOffset::parse(short_zone, format_description!("[offset_hour sign:mandatory]")).ok()?;
-    let at = OffsetDateTime::new_in_offset(date, clock, zone);
+    // A moment that is beyond all others in UTC is no filter.
+    let at = OffsetDateTime::new_in_offset(date, clock, zone).checked_to_offset(UtcOffset::UTC)?;
     (at != datetime!(0001-01-01 0:00 UTC)).then_some(at)
 }
 

@@ -209,7 +209,10 @@ type Answer<T> = Result<Response<T>, Status>;
 /// Runs to its end even if the caller goes away: half a rotation must not stay, nor a taint that the server's own SVID
 /// does not hear of.
 async fn detached<T: Send + 'static>(work: impl Future<Output = Answer<T>> + Send + 'static) -> Answer<T> {
-    tokio::spawn(work).await.unwrap_or_else(|stopped| Err(Status::internal(stopped.to_string())))
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        tracing::error!(error = %error, subsystem_name = "api", "A call to the authorities did not end");
+        Err(Status::internal("internal error"))
+    })
 }
 
 #[tonic::async_trait]

@@ -11,7 +11,7 @@ use prost::Message;
 use spire_net::local::LocalPeer;
 use spire_proto::workload::{JwtsvidRequest, ValidateJwtsvidRequest};
 use tonic::body::Body;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, NamedService};
 use tonic::{Code, Request, Response, Status};
 use tower::service_fn;
@@ -153,6 +153,11 @@ impl Encoder for Raw {
     fn encode(&mut self, item: Bytes, target: &mut EncodeBuf<'_>) -> Result<(), Status> {
         target.put(item);
         Ok(())
+    }
+
+    /// A stream keeps its buffer from the start; most send little.
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(256, 32 * 1024)
     }
 }
 

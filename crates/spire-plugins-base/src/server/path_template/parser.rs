@@ -299,7 +299,9 @@ impl Parser<'_> {
                 return malformed(format!("unexpected .{name} after a term"));
             }
             end = self.next()?.end;
-            fields.push(self.known_field(name)?);
+            // The keys of a map may have any name.
+            let of_map = fields.last().is_some_and(|field: &String| field == "URISanSelectors");
+            fields.push(if of_map { name } else { self.known_field(name)? });
         }
         Ok(Term { operand, fields, span: start..end })
     }

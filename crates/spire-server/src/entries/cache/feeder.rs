@@ -17,6 +17,7 @@ use spire_runtime::{SharedClock, Shutdown};
 use spire_types::{AttestedAgent, Entry, TrustDomain};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::super::affected::Affected;
 use super::super::event_feed::EventFeed;
@@ -330,7 +331,7 @@ impl Feeder {
             }
         };
         let mut seen: HashSet<Key> = HashSet::new();
-        let mut pages = read_ahead(self.store.clone());
+        let (mut pages, reader) = read_ahead(self.store.clone());
         while let Some(entries) = pages.recv().await {
             for entry in &entries? {
                 keep(next.put_entry(entry));
@@ -338,6 +339,12 @@ impl Feeder {
                     seen.insert(next.keys.entry_id(&entry.id));
                 }
             }
+        }
+        // What a reader that died did not bring must not count as gone.
+        if let Err(died) = reader.await
+            && let Ok(panic) = died.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
         }
         if !first {
             let gone: Vec<_> = next.entries().filter(|entry| !seen.contains(&entry.key)).cloned().collect();
@@ -409,10 +416,12 @@ impl Feeder {
     }
 }
 
+type Page = Result<Vec<Entry>, DatastoreError>;
+
 /// All entries, page by page: the next one is read while the last one is put in.
-fn read_ahead(store: Datastore) -> mpsc::Receiver<Result<Vec<Entry>, DatastoreError>> {
+fn read_ahead(store: Datastore) -> (mpsc::Receiver<Page>, JoinHandle<()>) {
     let (pages, incoming) = mpsc::channel(1);
-    tokio::spawn(async move {
+    let reader = tokio::spawn(async move {
         let mut after = Some(0);
         while let Some(from) = after {
             let page = store.load_entries(from, LOAD_PAGE).await.transpose();
@@ -423,7 +432,7 @@ fn read_ahead(store: Datastore) -> mpsc::Receiver<Result<Vec<Entry>, DatastoreEr
             }
         }
     });
-    incoming
+    (incoming, reader)
 }
 
 /// Both tables as they are now.
