@@ -35,7 +35,12 @@ impl Agent {
     }
 
     pub fn prepare(server: &Server, options: &AgentOptions) -> Result<Self> {
-        let token = server.json(&["token", "generate"])?;
+        Self::prepare_for(server, options, "600")
+    }
+
+    /// The same with a join token of so many seconds.
+    pub fn prepare_for(server: &Server, options: &AgentOptions, token_ttl: &str) -> Result<Self> {
+        let token = server.json(&["token", "generate", "-ttl", token_ttl])?;
         let token = token["value"].as_str().context("a token has a value")?;
         let dir = tempfile::Builder::new().prefix("spire-e2e-agent").tempdir()?;
         // Workloads of other users must reach the socket.

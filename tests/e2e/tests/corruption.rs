@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use spire_e2e::{Agent, AgentOptions, Program, Server, ServerOptions, wait_until};
 
 /// Waits for the end of a start that cannot succeed.
-fn refusal(program: &mut Program) -> Result<String> {
+pub fn refusal(program: &mut Program) -> Result<String> {
     let mut code = None;
     wait_until(Duration::from_secs(70), "the refusal to start", || {
         code = program.exited()?;
