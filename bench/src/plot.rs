@@ -49,6 +49,11 @@ const CURVES: &[Curve] = &[
     },
 ];
 
+/// Name and title of each plot.
+pub fn files() -> impl Iterator<Item = (&'static str, &'static str)> {
+    CURVES.iter().map(|curve| (curve.file, curve.title))
+}
+
 pub fn growth(series: &[Series], dir: &Path) -> Result<()> {
     for curve in CURVES {
         let mut lines: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();

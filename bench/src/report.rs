@@ -197,6 +197,10 @@ impl Report {
         for verdict in targets::judge(&self.series, &self.physical, &self.builds) {
             let _ = writeln!(out, "{}", verdict.markdown());
         }
+        out.push_str("\n## Growth\n\n");
+        for (file, title) in plot::files() {
+            let _ = writeln!(out, "![{title}]({file})");
+        }
         let _ = writeln!(
             out,
             "\n## All figures\n\n| scenario | measure | unit | {} | ratio | first over limit |",
