@@ -10,7 +10,6 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
 };
 use serde::Serialize;
-use sqlx::{ConnectOptions, Connection, Executor};
 use tonic_health::pb::health_client::HealthClient;
 
 #[derive(Debug, Clone, Serialize)]
@@ -50,7 +49,7 @@ pub async fn measure() -> Result<Physical> {
     Ok(Physical {
         p256_sign_ms: each(|| key.sign(&random, &message).map(drop).map_err(Into::into))?,
         p256_verify_ms: each(|| public.verify(&message, signature.as_ref()).map_err(Into::into))?,
-        sqlite_commit_ms: sqlite_commit().await?,
+        sqlite_commit_ms: sqlite_commit()?,
         postgres_commit_ms: postgres::commit()?,
         grpc_echo_ms: grpc_echo().await?,
     })
@@ -74,25 +73,21 @@ fn thread_cpu() -> Result<Duration> {
 }
 
 /// One insert in its own transaction, WAL, synchronous NORMAL.
-async fn sqlite_commit() -> Result<f64> {
+fn sqlite_commit() -> Result<f64> {
     let dir = tempfile::tempdir()?;
-    let mut connection = sqlx::sqlite::SqliteConnectOptions::new()
-        .filename(dir.path().join("commits.sqlite3"))
-        .create_if_missing(true)
-        .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal)
-        .synchronous(sqlx::sqlite::SqliteSynchronous::Normal)
-        .connect()
-        .await?;
-    connection.execute("CREATE TABLE t (id integer primary key autoincrement, v varchar(255))").await?;
+    let connection = rusqlite::Connection::open(dir.path().join("commits.sqlite3"))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
+         CREATE TABLE t (id integer primary key autoincrement, v varchar(255))",
+    )?;
+    let mut insert = connection.prepare("INSERT INTO t (v) VALUES ('x')")?;
     let begun = Instant::now();
     let mut count = 0u32;
     while begun.elapsed() < LENGTH {
-        connection.execute("INSERT INTO t (v) VALUES ('x')").await?;
+        insert.execute([])?;
         count += 1;
     }
-    let each = begun.elapsed().as_secs_f64() * 1e3 / f64::from(count);
-    connection.close().await?;
-    Ok(each)
+    Ok(begun.elapsed().as_secs_f64() * 1e3 / f64::from(count))
 }
 
 async fn grpc_echo() -> Result<f64> {

@@ -37,14 +37,11 @@ impl Process {
         fs::read_to_string(&path).with_context(|| format!("{} has gone ({path})", self.name))
     }
 
-    /// CPU time used so far by all its threads, user and system.
+    /// CPU time used so far by all its threads, living or not, user and system.
     pub fn cost(&self) -> Result<Cost> {
-        let stat = self.read("stat")?;
-        let after_name = stat.rsplit_once(')').context("stat names the program")?.1;
-        let fields: Vec<&str> = after_name.split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-        let per_second = rustix::param::clock_ticks_per_second();
-        Ok(Cost { cpu: Duration::from_secs_f64(ticks as f64 / per_second as f64), at: Instant::now() })
+        let clock = nix::time::clock_getcpuclockid(nix::unistd::Pid::from_raw(self.child.id() as i32))
+            .with_context(|| format!("{} has gone", self.name))?;
+        Ok(Cost { cpu: clock.now()?.into(), at: Instant::now() })
     }
 
     /// CPU time since an earlier reading.

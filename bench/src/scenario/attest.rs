@@ -10,7 +10,7 @@ use crate::{load, node};
 
 pub async fn run(context: Context) -> Result<Vec<Measure>> {
     let server = Server::start(&context.build).await?;
-    let total = context.pick(100, 1000);
+    let total = context.pick(100, 4000);
     let mut tokens = Vec::new();
     for _ in 0..total {
         tokens.push(server.join_token().await?);

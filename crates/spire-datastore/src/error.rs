@@ -69,20 +69,17 @@ impl DatastoreError {
     }
 }
 
-impl From<sqlx::Error> for DatastoreError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<rusqlite::Error> for DatastoreError {
+    fn from(error: rusqlite::Error) -> Self {
         match error {
-            sqlx::Error::RowNotFound => Self::record_not_found(),
-            sqlx::Error::Database(inner) => {
-                let code = match inner.kind() {
-                    sqlx::error::ErrorKind::Other => Code::Unknown,
-                    _ => Code::AlreadyExists,
+            rusqlite::Error::SqliteFailure(kind, message) => {
+                let code = match kind.code {
+                    rusqlite::ErrorCode::ConstraintViolation => Code::AlreadyExists,
+                    _ => Code::Unknown,
                 };
-                Self::sql(inner.message()).with_code(code)
+                Self::sql(message.unwrap_or_else(|| kind.to_string())).with_code(code)
             }
-            sqlx::Error::PoolTimedOut => {
-                Self::sql("no database connection became free in time; raise max_open_conns or reduce load")
-            }
+            rusqlite::Error::SqlInputError { msg, .. } => Self::sql(msg),
             other => Self::sql(other),
         }
     }

@@ -1,60 +1,13 @@
 //! Statements, values and rows, independent of the database driver.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
-use futures::TryStreamExt as _;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{
-    Arguments as _, AssertSqlSafe, Either, Executor as _, Row as _, SqliteConnection, TypeInfo as _,
-    ValueRef as _,
-};
 use time::OffsetDateTime;
 
 use crate::error::DatastoreError;
 use crate::{Result, time_text};
-
-/// Statements with more values than this are prepared anew each time: they come in too many shapes to be kept.
-const KEEP_PREPARED: usize = 2048;
-
-/// Runs one statement on SQLite.
-pub(crate) async fn run_sqlite(
-    connection: &mut SqliteConnection,
-    query: Query,
-    log: bool,
-    mut read: impl FnMut(Row<'_>) -> Result<()> + Send,
-) -> Result<()> {
-    run_sqlite_many(connection, query, log, |_, row| read(row), |_| ()).await
-}
-
-/// Runs several statements on SQLite in one round trip; `read` hears the position of the statement. Drivers of other
-/// databases will have to split at the semicolons, which our statements contain nowhere else.
-pub(crate) async fn run_sqlite_many(
-    connection: &mut SqliteConnection,
-    query: Query,
-    log: bool,
-    mut read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
-    mut done: impl FnMut(u64) + Send,
-) -> Result<()> {
-    if log {
-        tracing::debug!(subsystem_name = "gorm", sql = %query.text, "Query");
-    }
-    let keep_prepared = query.values.len() <= KEEP_PREPARED;
-    let arguments = Query::sqlite_arguments(query.values)?;
-    let statement = sqlx::query_with(AssertSqlSafe(query.text), arguments).persistent(keep_prepared);
-    let mut stream = connection.fetch_many(statement);
-    let mut position = 0;
-    while let Some(item) = stream.try_next().await? {
-        match item {
-            Either::Left(result) => {
-                position += 1;
-                done(result.rows_affected());
-            }
-            Either::Right(row) => read(position, Row::Sqlite(&row))?,
-        }
-    }
-    Ok(())
-}
 
 /// A bound value.
 #[derive(Debug, Clone)]
@@ -169,32 +122,123 @@ impl Query {
         self
     }
 
-    pub(crate) fn sqlite_arguments(values: Vec<Value>) -> Result<SqliteArguments> {
-        let mut arguments = SqliteArguments::default();
-        arguments.reserve(values.len(), 0);
-        for value in values {
-            match value {
-                Value::Null => arguments.add(None::<i64>),
-                Value::Int(value) => arguments.add(value),
-                Value::Text(value) => arguments.add(value),
-                Value::Bytes(value) => arguments.add(value),
-            }
-            .map_err(DatastoreError::sql)?;
-        }
-        Ok(arguments)
+    /// What `log_sql` asks for; never the values.
+    pub(crate) fn log(&self) {
+        tracing::debug!(subsystem_name = "gorm", sql = %self.text, "Query");
+    }
+
+    /// One after the other. Our statements contain semicolons nowhere else; the schema's end with a space that counts.
+    pub(crate) fn statements(&self) -> impl Iterator<Item = &str> {
+        self.text.split(';').map(str::trim_start).filter(|text| !text.is_empty())
     }
 }
 
+/// A value as the database gave it; texts and bytes lie in [`Rowset::data`].
+#[derive(Debug)]
+enum Cell {
+    Null,
+    Int(i64),
+    Text { start: u32, length: u32 },
+    Bytes { start: u32, length: u32 },
+}
+
+/// Rows with all their values side by side.
+#[derive(Debug, Default)]
+pub(crate) struct Rowset {
+    /// Statement and first cell of each row.
+    rows: Vec<(u32, u32)>,
+    cells: Vec<Cell>,
+    data: Vec<u8>,
+}
+
+impl Rowset {
+    /// The values of the row follow.
+    pub(crate) fn begin_row(&mut self, statement: usize) {
+        self.rows.push((narrow(statement), narrow(self.cells.len())));
+    }
+
+    pub(crate) fn push_null(&mut self) {
+        self.cells.push(Cell::Null);
+    }
+
+    pub(crate) fn push_int(&mut self, value: i64) {
+        self.cells.push(Cell::Int(value));
+    }
+
+    /// # Errors
+    /// More than fits a rowset.
+    pub(crate) fn push_text(&mut self, text: &[u8]) -> Result<()> {
+        let (start, length) = self.append(text)?;
+        self.cells.push(Cell::Text { start, length });
+        Ok(())
+    }
+
+    /// # Errors
+    /// More than fits a rowset.
+    pub(crate) fn push_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        let (start, length) = self.append(bytes)?;
+        self.cells.push(Cell::Bytes { start, length });
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(u32, u32)> {
+        let (start, length) = (self.data.len(), bytes.len());
+        let place = u32::try_from(start + length).ok().zip(u32::try_from(start).ok());
+        let (end, start) =
+            place.ok_or_else(|| DatastoreError::sql(format!("a row of {length} bytes is too long")))?;
+        self.data.extend_from_slice(bytes);
+        Ok((start, end - start))
+    }
+
+    /// How much text there is.
+    pub(crate) fn bytes(&self) -> usize {
+        self.data.len()
+    }
+
+    pub(crate) fn values(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Every row with the position of its statement.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, Row<'_>)> {
+        self.rows.iter().enumerate().map(|(index, (statement, first))| {
+            let next = self.rows.get(index + 1).map_or(self.cells.len(), |(_, first)| *first as usize);
+            let cells = self.cells.get(*first as usize..next).unwrap_or_default();
+            (*statement as usize, Row { cells, data: &self.data })
+        })
+    }
+}
+
+/// Batches are sent long before they have so many rows or values.
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 /// A row, read by column position. NULL reads as the zero value unless asked for (SA-295).
-#[derive(Clone, Copy)]
-pub(crate) enum Row<'r> {
-    Sqlite(&'r SqliteRow),
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'r> {
+    cells: &'r [Cell],
+    data: &'r [u8],
 }
 
 impl<'r> Row<'r> {
+    fn cell(self, column: usize) -> Result<&'r Cell> {
+        self.cells.get(column).ok_or_else(|| DatastoreError::sql(format!("a row has no column {column}")))
+    }
+
+    fn slice(self, start: u32, length: u32) -> &'r [u8] {
+        let range: Range<usize> = start as usize..start as usize + length as usize;
+        self.data.get(range).unwrap_or_default()
+    }
+
     pub(crate) fn int(self, column: usize) -> Result<i64> {
-        match self {
-            Self::Sqlite(row) => Ok(row.try_get_unchecked::<Option<i64>, _>(column)?.unwrap_or(0)),
+        match *self.cell(column)? {
+            Cell::Null => Ok(0),
+            Cell::Int(value) => Ok(value),
+            Cell::Text { .. } | Cell::Bytes { .. } => {
+                let text = self.text(column)?;
+                text.parse().map_err(|_| DatastoreError::sql(format!("value {text:?} is no whole number")))
+            }
         }
     }
 
@@ -208,31 +252,37 @@ impl<'r> Row<'r> {
     }
 
     pub(crate) fn text(self, column: usize) -> Result<&'r str> {
-        match self {
-            Self::Sqlite(row) => Ok(row.try_get_unchecked::<Option<&'r str>, _>(column)?.unwrap_or("")),
-        }
+        let bytes = match *self.cell(column)? {
+            Cell::Null => return Ok(""),
+            Cell::Int(value) => {
+                return Err(DatastoreError::sql(format!("value {value} of column {column} is no text")));
+            }
+            Cell::Text { start, length } | Cell::Bytes { start, length } => self.slice(start, length),
+        };
+        std::str::from_utf8(bytes).map_err(|error| {
+            DatastoreError::sql(format!("the text of column {column} is not UTF-8: {error}"))
+        })
     }
 
     pub(crate) fn bytes(self, column: usize) -> Result<Option<&'r [u8]>> {
-        match self {
-            Self::Sqlite(row) => Ok(row.try_get_unchecked::<Option<&'r [u8]>, _>(column)?),
+        match *self.cell(column)? {
+            Cell::Null => Ok(None),
+            Cell::Int(value) => {
+                Err(DatastoreError::sql(format!("value {value} of column {column} is no blob")))
+            }
+            Cell::Text { start, length } | Cell::Bytes { start, length } => {
+                Ok(Some(self.slice(start, length)))
+            }
         }
     }
 
     /// A stored time; `None` for NULL or for a text that is no time.
     pub(crate) fn time(self, column: usize) -> Result<Option<OffsetDateTime>> {
-        match self {
-            Self::Sqlite(row) => {
-                let raw = row.try_get_raw(column)?;
-                if raw.is_null() {
-                    return Ok(None);
-                }
-                // The driver upstream also reads whole seconds since 1970 (SA-296).
-                if raw.type_info().name() == "INTEGER" {
-                    return Ok(OffsetDateTime::from_unix_timestamp(self.int(column)?).ok());
-                }
-                Ok(time_text::parse(self.text(column)?))
-            }
+        match *self.cell(column)? {
+            Cell::Null => Ok(None),
+            // The driver upstream also reads whole seconds since 1970 (SA-296).
+            Cell::Int(seconds) => Ok(OffsetDateTime::from_unix_timestamp(seconds).ok()),
+            Cell::Text { .. } | Cell::Bytes { .. } => Ok(time_text::parse(self.text(column)?)),
         }
     }
 

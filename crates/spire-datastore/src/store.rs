@@ -13,7 +13,7 @@ use crate::entries::CreatedEntry;
 use crate::error::DatastoreError;
 use crate::group::Group;
 use crate::settings::{DatabaseType, DatastoreSettings};
-use crate::sql::{self, Query, Row};
+use crate::sql::{Query, Row};
 use crate::transaction::Tx;
 use crate::{Result, migrate};
 
@@ -70,7 +70,7 @@ impl Datastore {
         // SPIRE puts its prefix before these twice.
         let again = |error: DatastoreError| error.context("datastore-sql");
         let pools = sqlite::open(&settings).await.map_err(again)?;
-        let version = sqlite::version(&pools).await.map_err(again)?;
+        let version = sqlite::version();
         let store = Self {
             inner: Arc::new(Inner {
                 pools: Pools::Sqlite(pools),
@@ -186,9 +186,16 @@ impl Datastore {
     }
 
     /// One statement is consistent in itself and needs no transaction.
-    async fn read_each(&self, query: Query, read: impl FnMut(Row<'_>) -> Result<()> + Send) -> Result<()> {
+    async fn read_each(
+        &self,
+        query: Query,
+        mut read: impl FnMut(Row<'_>) -> Result<()> + Send,
+    ) -> Result<()> {
         let Pools::Sqlite(pools) = &self.inner.pools;
-        let mut lent = pools.readers.lend().await?;
-        sql::run_sqlite(lent.connection()?, query, self.inner.log_sql, read).await
+        if self.inner.log_sql {
+            query.log();
+        }
+        let lent = pools.readers.lend().await?;
+        lent.connection()?.run(query, |_, row| read(row)).await.map(|_| ())
     }
 }

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::changes::{Change, ChangeSender};
 use crate::dialect::Dialect;
 use crate::dialect::sqlite::Lent;
-use crate::sql::{self, Query, Row, Value};
+use crate::sql::{Query, Row, Value};
 
 /// A transaction. Dropped without [`Tx::commit`] or [`Tx::finish`], everything in it is undone.
 ///
@@ -95,9 +95,7 @@ impl Tx {
 
     /// Runs the statements and returns how many rows the last one touched.
     pub(crate) async fn execute(&mut self, query: Query) -> Result<u64> {
-        let mut affected = 0;
-        self.run(query, |_, _| Ok(()), |count| affected = count).await?;
-        Ok(affected)
+        self.run(query, |_, _| Ok(())).await
     }
 
     /// Runs the statements no later than with the commit, and reports their failure there.
@@ -110,7 +108,7 @@ impl Tx {
     /// Runs what was deferred.
     pub(crate) async fn flush(&mut self) -> Result<()> {
         match self.deferred.take() {
-            Some(query) => self.run_now(query, |_, _| Ok(()), |_| ()).await,
+            Some(query) => self.run_now(query, |_, _| Ok(())).await.map(|_| ()),
             None => Ok(()),
         }
     }
@@ -121,7 +119,7 @@ impl Tx {
         query: Query,
         read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
     ) -> Result<()> {
-        self.run(query, read, |_| ()).await
+        self.run(query, read).await.map(|_| ())
     }
 
     /// All rows of one statement.
@@ -160,18 +158,16 @@ impl Tx {
         &mut self,
         query: Query,
         read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
-        done: impl FnMut(u64) + Send,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         self.flush().await?;
-        self.run_now(query, read, done).await
+        self.run_now(query, read).await
     }
 
     async fn run_now(
         &mut self,
         query: Query,
         mut read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
-        done: impl FnMut(u64) + Send,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let begin = std::mem::take(&mut self.begin);
         let text = match begin {
             "" => query.text,
@@ -179,11 +175,14 @@ impl Tx {
         };
         let skip = usize::from(!begin.is_empty());
         let query = Query { text: self.dialect.placeholders(text), values: query.values };
+        if self.log_sql {
+            query.log();
+        }
         let read = |statement: usize, row: Row<'_>| read(statement.saturating_sub(skip), row);
         match &mut self.inner {
             Inner::Sqlite(lent) => {
                 lent.in_transaction = true;
-                sql::run_sqlite_many(lent.connection()?, query, self.log_sql, read, done).await
+                lent.connection()?.run(query, read).await
             }
         }
     }
@@ -213,8 +212,8 @@ impl Tx {
         } else {
             query.push(";COMMIT");
         }
-        match self.run(query, read, |_| ()).await {
-            Ok(()) => {
+        match self.run(query, read).await {
+            Ok(_) => {
                 let Inner::Sqlite(lent) = &mut self.inner;
                 lent.in_transaction = false;
                 Ok(())

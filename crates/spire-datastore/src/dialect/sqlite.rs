@@ -1,17 +1,17 @@
 //! Opening SQLite files the way SPIRE does (SA-259, SA-261), and refusing broken ones before touching them.
 
+mod connection;
 mod connections;
 
 use std::io::Read as _;
 use std::path::Path;
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::OpenFlags;
 use spire_runtime::logging::go_quote;
-use sqlx::ConnectOptions as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
+use connection::OpenOptions;
 pub(crate) use connections::Lent;
 use connections::{Connections, Limits};
 
@@ -23,10 +23,6 @@ use crate::settings::DatastoreSettings;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_MAX_OPEN: u32 = 100;
-/// Statements kept prepared per connection.
-const STATEMENT_CACHE: usize = 256;
-/// Rows that may be on their way between SQLite's thread and ours.
-const ROW_BUFFER: usize = 1024;
 /// How a database file begins, and how long its header is.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 const HEADER: usize = 100;
@@ -124,45 +120,50 @@ impl Place {
         Ok(Self { path, in_memory, parameters })
     }
 
-    fn options(&self) -> Result<SqliteConnectOptions> {
-        let mut options = if self.in_memory {
-            SqliteConnectOptions::from_str("sqlite::memory:")?
-        } else {
-            SqliteConnectOptions::new().filename(&self.path).journal_mode(SqliteJournalMode::Wal)
+    fn options(&self) -> Result<OpenOptions> {
+        let mut options = OpenOptions {
+            target: if self.in_memory { ":memory:".to_owned() } else { self.path.clone() },
+            // Each connection has one thread, which is the only one to touch it.
+            flags: OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            vfs: None,
+            busy_timeout: BUSY_TIMEOUT,
+            pragmas: vec![("foreign_keys", "ON".into()), ("synchronous", "NORMAL".into())],
         };
-        options = options
-            .create_if_missing(true)
-            .foreign_keys(true)
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(BUSY_TIMEOUT)
-            .statement_cache_capacity(STATEMENT_CACHE)
-            .row_buffer_size(ROW_BUFFER)
-            .disable_statement_logging();
+        if !self.in_memory {
+            options.pragmas.insert(0, ("journal_mode", "WAL".into()));
+        }
         for (key, value) in &self.parameters {
-            options = match (key.as_str(), value.as_str()) {
+            match (key.as_str(), value.as_str()) {
                 // Forced whatever the string says (SA-261).
-                ("_foreign_keys" | "_fk" | "_journal_mode" | "_journal", _) => options,
-                ("mode", "memory" | "rwc") | ("cache", "private") => options,
-                ("mode", "rw") => options.create_if_missing(false),
-                ("mode", "ro") => options.create_if_missing(false).read_only(true),
-                ("immutable", "1" | "true") => options.immutable(true),
-                ("vfs", name) => options.vfs(name.to_owned()),
-                ("_busy_timeout" | "_timeout", ms) => {
-                    let wrong = |_| {
-                        let quoted = go_quote(ms);
-                        DatastoreError::sql(format!(
-                            "Invalid _busy_timeout: {ms}: strconv.ParseInt: parsing {quoted}: invalid syntax"
-                        ))
-                    };
-                    options.busy_timeout(Duration::from_millis(ms.parse().map_err(wrong)?))
+                ("_foreign_keys" | "_fk" | "_journal_mode" | "_journal", _) => {}
+                ("mode", "memory" | "rwc") | ("cache", "private") => {}
+                ("mode", "rw") => options.flags.remove(OpenFlags::SQLITE_OPEN_CREATE),
+                ("mode", "ro") => {
+                    options.flags.remove(OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_READ_WRITE);
+                    options.flags.insert(OpenFlags::SQLITE_OPEN_READ_ONLY);
                 }
-                ("_synchronous" | "_sync", level) => options.synchronous(synchronous(level)?),
-                ("_cache_size", size) => options.pragma("cache_size", size.to_owned()),
+                ("immutable", "1" | "true") => {
+                    options.flags.insert(OpenFlags::SQLITE_OPEN_URI);
+                    options.target = format!("file:{}?immutable=1", percent_encode(&self.path));
+                }
+                ("vfs", name) => options.vfs = Some(name.to_owned()),
+                ("_busy_timeout" | "_timeout", ms) => {
+                    // SQLite counts in 31 bits and takes what is negative for none.
+                    let ms = number("_busy_timeout", ms)?.clamp(0, i32::MAX.into());
+                    options.busy_timeout = Duration::from_millis(ms.unsigned_abs());
+                }
+                ("_synchronous" | "_sync", level) => {
+                    options.pragmas.push(("synchronous", synchronous(level)?.to_owned()));
+                }
+                ("_cache_size", size) => {
+                    options.pragmas.push(("cache_size", number("_cache_size", size)?.to_string()));
+                }
                 _ => {
                     tracing::warn!(subsystem_name = "sql", key = %key, "Unsupported key in connection_string");
-                    options
                 }
-            };
+            }
         }
         Ok(options)
     }
@@ -214,8 +215,7 @@ impl Place {
     }
 
     /// SQLite's own message does not say why, SPIRE's driver does.
-    fn explain(&self, error: sqlx::Error) -> DatastoreError {
-        let error = DatastoreError::from(error);
+    fn explain(&self, error: DatastoreError) -> DatastoreError {
         if !error.to_string().contains("unable to open database file") {
             return error;
         }
@@ -246,18 +246,36 @@ fn scheme(text: &str) -> Option<(String, &str)> {
     valid.then(|| (scheme.to_ascii_lowercase(), rest))
 }
 
-fn synchronous(level: &str) -> Result<SqliteSynchronous> {
+/// SQLite's name for the level.
+fn synchronous(level: &str) -> Result<&'static str> {
     Ok(match level.to_ascii_uppercase().as_str() {
-        "0" | "OFF" => SqliteSynchronous::Off,
-        "1" | "NORMAL" => SqliteSynchronous::Normal,
-        "2" | "FULL" => SqliteSynchronous::Full,
-        "3" | "EXTRA" => SqliteSynchronous::Extra,
+        "0" | "OFF" => "OFF",
+        "1" | "NORMAL" => "NORMAL",
+        "2" | "FULL" => "FULL",
+        "3" | "EXTRA" => "EXTRA",
         _ => {
             return Err(DatastoreError::sql(format!(
                 "Invalid _synchronous: {level}, expecting value of '0 OFF 1 NORMAL 2 FULL 3 EXTRA'"
             )));
         }
     })
+}
+
+fn number(key: &str, text: &str) -> Result<i64> {
+    text.parse().map_err(|_| {
+        let quoted = go_quote(text);
+        DatastoreError::sql(format!(
+            "Invalid {key}: {text}: strconv.ParseInt: parsing {quoted}: invalid syntax"
+        ))
+    })
+}
+
+/// For the path of a `file:` URI.
+fn percent_encode(path: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_');
+    path.bytes()
+        .map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 fn percent_decode(text: &str) -> std::result::Result<String, String> {
@@ -280,10 +298,9 @@ fn percent_decode(text: &str) -> std::result::Result<String, String> {
     String::from_utf8(decoded).map_err(|_| "not valid UTF-8".to_owned())
 }
 
-/// `sqlite_version()`, for the log (SA-260).
-pub(crate) async fn version(pools: &SqlitePools) -> Result<String> {
-    let mut lent = pools.writer.lend().await?;
-    Ok(sqlx::query_scalar("SELECT sqlite_version()").fetch_one(lent.connection()?).await?)
+/// For the log (SA-260).
+pub(crate) fn version() -> &'static str {
+    rusqlite::version()
 }
 
 #[cfg(test)]
@@ -323,6 +340,7 @@ mod tests {
         assert_eq!(error.to_string(), "datastore-sql: parse \"a%zz\": invalid URL escape \"%zz\"");
         for (parameters, expected) in [
             ("_busy_timeout=x", "Invalid _busy_timeout: x: strconv.ParseInt: parsing \"x\": invalid syntax"),
+            ("_cache_size=x", "Invalid _cache_size: x: strconv.ParseInt: parsing \"x\": invalid syntax"),
             ("_sync=x", "Invalid _synchronous: x, expecting value of '0 OFF 1 NORMAL 2 FULL 3 EXTRA'"),
         ] {
             let error = place(&format!("x?{parameters}&%zz=1")).options().unwrap_err();

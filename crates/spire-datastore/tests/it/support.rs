@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use rusqlite::types::ValueRef;
 use spire_datastore::{Datastore, DatastoreSettings};
 use spire_runtime::ManualClock;
 use spire_types::{
     AttestedAgent, Bundle, Entry, JwtAuthority, Selector, SpiffeId, TrustDomain, X509Authority,
 };
-use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 
 /// 2026-11-24 12:11:53 UTC
 pub const NOW: i64 = 1_795_522_313;
@@ -45,26 +45,25 @@ impl Fixture {
     }
 }
 
-pub async fn connect(path: &std::path::Path) -> SqliteConnection {
-    SqliteConnection::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.unwrap()
-}
-
 pub async fn sql(path: &std::path::Path, text: &str) {
-    let mut connection = connect(path).await;
-    sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    rusqlite::Connection::open(path).unwrap().execute_batch(text).unwrap();
 }
 
 pub async fn rows(path: &std::path::Path, text: &str) -> Vec<String> {
-    let mut connection = connect(path).await;
-    let rows = sqlx::raw_sql(AssertSqlSafe(text.to_owned())).fetch_all(&mut connection).await.unwrap();
-    let cell = |row: &sqlx::sqlite::SqliteRow, column: usize| {
-        row.try_get_unchecked::<Option<String>, _>(column).unwrap().unwrap_or_else(|| "NULL".into())
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let mut statement = connection.prepare(text).unwrap();
+    let columns = statement.column_count();
+    let cell = |row: &rusqlite::Row<'_>, column: usize| match row.get_ref(column).unwrap() {
+        ValueRef::Null => "NULL".to_owned(),
+        ValueRef::Integer(value) => value.to_string(),
+        ValueRef::Real(value) => value.to_string(),
+        ValueRef::Text(text) | ValueRef::Blob(text) => String::from_utf8_lossy(text).into_owned(),
     };
-    let rows =
-        rows.iter().map(|row| (0..row.len()).map(|c| cell(row, c)).collect::<Vec<_>>().join("|")).collect();
-    connection.close().await.unwrap();
-    rows
+    statement
+        .query_map([], |row| Ok((0..columns).map(|c| cell(row, c)).collect::<Vec<_>>().join("|")))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
 }
 
 pub fn td(name: &str) -> TrustDomain {

@@ -1,17 +1,13 @@
-//! Connections that are lent out and come back.
-//!
-//! sqlx's own pool spawns a task and asks the connection for a sign of life each time one is given back, which costs
-//! more than most of our queries; an embedded database has no network that could have gone away meanwhile.
+//! Connections that are lent out and come back. They need no sign of life: an embedded database has no network that
+//! could have gone away meanwhile.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::FutureExt as _;
 use parking_lot::Mutex;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::connection::{Connection, OpenOptions};
 use crate::Result;
 use crate::error::DatastoreError;
 
@@ -30,7 +26,7 @@ pub(crate) struct Limits {
 /// Interchangeable connections to one file.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    options: SqliteConnectOptions,
+    options: OpenOptions,
     limits: Limits,
     permits: Arc<Semaphore>,
     /// Most recently used last.
@@ -39,30 +35,34 @@ pub(crate) struct Connections {
 
 #[derive(Debug)]
 struct Idle {
-    connection: SqliteConnection,
+    connection: Connection,
     opened: Instant,
     since: Instant,
 }
 
 impl Connections {
-    pub(crate) fn new(options: SqliteConnectOptions, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(options: OpenOptions, limits: Limits) -> Arc<Self> {
         let permits = Arc::new(Semaphore::new(limits.max_open as usize));
         Arc::new(Self { options, limits, permits, idle: Mutex::default() })
     }
 
     /// Waits for a free connection, or opens one if there may be more.
-    pub(crate) async fn lend(self: &Arc<Self>) -> std::result::Result<Lent, sqlx::Error> {
+    pub(crate) async fn lend(self: &Arc<Self>) -> Result<Lent> {
         let permit =
             match tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await {
                 Ok(Ok(permit)) => permit,
-                Ok(Err(_)) => return Err(sqlx::Error::PoolClosed),
-                Err(_) => return Err(sqlx::Error::PoolTimedOut),
+                Ok(Err(_)) => return Err(DatastoreError::sql("the database is closed")),
+                Err(_) => {
+                    return Err(DatastoreError::sql(
+                        "no database connection became free in time; raise max_open_conns or reduce load",
+                    ));
+                }
             };
         let idle = self.idle.lock().pop();
         let young = |idle: &Idle| self.limits.max_lifetime.is_none_or(|limit| idle.opened.elapsed() < limit);
         let (connection, opened) = match idle {
             Some(idle) if young(&idle) => (idle.connection, idle.opened),
-            _ => (self.options.connect().await?, Instant::now()),
+            _ => (Connection::open(self.options.clone()).await?, Instant::now()),
         };
         Ok(Lent {
             connection: Some(connection),
@@ -87,7 +87,7 @@ impl Connections {
         }
     }
 
-    fn take_back(&self, connection: SqliteConnection, opened: Instant) {
+    fn take_back(&self, connection: Connection, opened: Instant) {
         let mut idle = self.idle.lock();
         let Some(limit) = self.limits.max_idle_time else {
             idle.push(Idle { connection, opened, since: Instant::now() });
@@ -104,7 +104,7 @@ impl Connections {
 /// A borrowed connection. An open transaction is undone when it goes back.
 #[derive(Debug)]
 pub(crate) struct Lent {
-    connection: Option<SqliteConnection>,
+    connection: Option<Connection>,
     opened: Instant,
     home: Arc<Connections>,
     pub(crate) in_transaction: bool,
@@ -115,24 +115,17 @@ pub(crate) struct Lent {
 impl Lent {
     /// # Errors
     /// None as long as it is lent.
-    pub(crate) fn connection(&mut self) -> Result<&mut SqliteConnection> {
-        self.connection.as_mut().ok_or_else(|| DatastoreError::sql("the database connection is closed"))
+    pub(crate) fn connection(&self) -> Result<&Connection> {
+        self.connection.as_ref().ok_or_else(|| DatastoreError::sql("the database connection is closed"))
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
-        if self.in_transaction {
-            // The first poll hands the statement to SQLite's thread, which works in order: whoever gets the
-            // connection next finds it done. A queue that is full or closed means it is in no state to be reused.
-            let rollback = sqlx::raw_sql("ROLLBACK");
-            let mut outcome = connection.execute_many(rollback);
-            let sent = !matches!(futures::StreamExt::next(&mut outcome).now_or_never(), Some(Some(Err(_))));
-            drop(outcome);
-            if !sent {
-                return;
-            }
+        let Some(connection) = self.connection.take() else { return };
+        // Its thread works in order: whoever gets the connection next finds it done.
+        if self.in_transaction && !connection.roll_back() {
+            return;
         }
         self.home.take_back(connection, self.opened);
     }

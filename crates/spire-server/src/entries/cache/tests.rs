@@ -178,9 +178,8 @@ async fn writes_of_other_servers_are_seen_at_the_next_interval() {
 async fn rows_that_vanish_without_event_are_noticed() {
     // SA-328: upstream deletes entries with a bundle and writes no events
     let s = Server::new().await;
-    let url = format!("sqlite://{}", s.path);
-    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
-    sqlx::query("DELETE FROM registered_entries").execute(&mut connection).await.unwrap();
+    let connection = rusqlite::Connection::open(&s.path).unwrap();
+    connection.execute_batch("DELETE FROM registered_entries").unwrap();
     for _ in 0..12 {
         s.tick().await;
     }
