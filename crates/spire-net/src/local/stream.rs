@@ -19,24 +19,17 @@ use super::pin::{PeerCredentials, PinError, PinnedPeer};
 pub struct LocalPeer(Arc<Known>);
 
 #[derive(Debug)]
-enum Known {
-    /// Peers are not tracked on this listener.
-    Nothing,
-    Pinned(PinnedPeer),
+struct Known {
+    /// Unless peers are not tracked on this listener.
+    pinned: Option<PinnedPeer>,
+    /// Counts the connection as open. Not in the stream, because this allocation has room for it.
+    _open: Arc<()>,
 }
 
 impl LocalPeer {
     /// The pinned process; `None` on a listener that does not track its peers.
     pub fn pinned(&self) -> Option<&PinnedPeer> {
-        match &*self.0 {
-            Known::Nothing => None,
-            Known::Pinned(peer) => Some(peer),
-        }
-    }
-
-    /// A peer for tests and in-process callers.
-    pub fn of(pinned: PinnedPeer) -> Self {
-        Self(Arc::new(Known::Pinned(pinned)))
+        self.0.pinned.as_ref()
     }
 }
 
@@ -47,22 +40,22 @@ pub struct LocalStream {
     stream: Arc<UnixStream>,
     peer: LocalPeer,
     filter: AuthorityFilter,
-    _open: Arc<()>,
 }
 
 impl LocalStream {
     pub(super) fn accepted(stream: UnixStream, tracking: Tracking, open: Arc<()>) -> Result<Self, PinError> {
         let stream = Arc::new(stream);
-        let known = match tracking {
-            Tracking::Off => Known::Nothing,
+        let pinned = match tracking {
+            Tracking::Off => None,
             Tracking::Pinned => {
                 let credentials = stream.peer_cred().map_err(|source| PinError::Handle { pid: 0, source })?;
                 let pid = credentials.pid().unwrap_or_default();
                 let credentials = PeerCredentials { pid, uid: credentials.uid(), gid: credentials.gid() };
-                Known::Pinned(PinnedPeer::of_connection(credentials, &stream)?)
+                Some(PinnedPeer::of_connection(credentials, &stream)?)
             }
         };
-        Ok(Self { stream, peer: LocalPeer(Arc::new(known)), filter: AuthorityFilter::new(), _open: open })
+        let peer = LocalPeer(Arc::new(Known { pinned, _open: open }));
+        Ok(Self { stream, peer, filter: AuthorityFilter::new() })
     }
 
     pub fn peer(&self) -> &LocalPeer {

@@ -209,6 +209,6 @@ fn connect_and_exit() {
 
 #[test]
 fn a_connection_costs_little_memory() {
-    assert!(size_of::<LocalStream>() <= 48, "{}", size_of::<LocalStream>());
+    assert!(size_of::<LocalStream>() <= 40, "{}", size_of::<LocalStream>());
     assert!(size_of::<PinnedPeer>() <= 64, "{}", size_of::<PinnedPeer>());
 }
