@@ -30,6 +30,30 @@ pub struct Entry {
     pub additional_attributes: Option<AdditionalAttributes>,
 }
 
+impl Entry {
+    /// An entry that is not stored yet; all else is as by default.
+    pub fn new(spiffe_id: SpiffeId, parent_id: SpiffeId, selectors: Vec<Selector>) -> Self {
+        Self {
+            id: EntryId::new(),
+            spiffe_id,
+            parent_id,
+            selectors,
+            x509_svid_ttl: 0,
+            jwt_svid_ttl: 0,
+            federates_with: Vec::new(),
+            admin: false,
+            downstream: false,
+            expires_at: 0,
+            dns_names: Vec::new(),
+            revision_number: 0,
+            store_svid: false,
+            hint: String::new(),
+            created_at: 0,
+            additional_attributes: None,
+        }
+    }
+}
+
 /// Rarely used switches of an entry (SA-304).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AdditionalAttributes {

@@ -321,24 +321,8 @@ impl AgentApi {
             SpiffeId::join_token_agent(&self.0.settings.trust_domain, token).map_err(|error| {
                 ApiError::internal(failure, format!("failed to create join token ID: {error}"))
             })?;
-        let entry = Entry {
-            id: String::new(),
-            spiffe_id,
-            selectors: vec![Selector::unchecked("spiffe_id", &parent_id.to_string())],
-            parent_id,
-            x509_svid_ttl: 0,
-            jwt_svid_ttl: 0,
-            federates_with: Vec::new(),
-            admin: false,
-            downstream: false,
-            expires_at: 0,
-            dns_names: Vec::new(),
-            revision_number: 0,
-            store_svid: false,
-            hint: String::new(),
-            created_at: 0,
-            additional_attributes: None,
-        };
+        let of_agent = Selector::unchecked("spiffe_id", &parent_id.to_string());
+        let entry = Entry::new(spiffe_id, parent_id, vec![of_agent]);
         let created = self.0.datastore.create_entry(&entry).await;
         created.map(drop).map_err(|error| ApiError::internal(failure, error))
     }

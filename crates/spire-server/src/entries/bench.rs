@@ -1,6 +1,6 @@
 //! The index as its inner bench drives it: snapshots without a store behind them.
 
-use spire_types::{Entry, EntryId, Selector, SpiffeId, TrustDomain};
+use spire_types::{Entry, Selector, SpiffeId, TrustDomain};
 
 use super::snapshot::Snapshot;
 
@@ -42,25 +42,13 @@ fn agent_path(agent: usize) -> String {
 
 fn entry(number: usize, hint: &str) -> Entry {
     let id = |path: String| SpiffeId::from_path(TrustDomain::parse("example.org").unwrap(), &path).unwrap();
+    let selectors = ["unix:uid:", "unix:path:/opt/"]
+        .iter()
+        .map(|text| Selector::parse(&format!("{text}{number}")).unwrap())
+        .collect();
     Entry {
-        id: EntryId::from(format!("00000000-0000-4000-8000-{number:012}").as_str()),
-        spiffe_id: id(format!("/workload/{number}")),
-        parent_id: id(agent_path(number / OWN)),
-        selectors: ["unix:uid:", "unix:path:/opt/"]
-            .iter()
-            .map(|text| Selector::parse(&format!("{text}{number}")).unwrap())
-            .collect(),
-        x509_svid_ttl: 0,
-        jwt_svid_ttl: 0,
-        federates_with: Vec::new(),
-        admin: false,
-        downstream: false,
-        expires_at: 0,
-        dns_names: Vec::new(),
-        revision_number: 0,
-        store_svid: false,
+        id: format!("00000000-0000-4000-8000-{number:012}"),
         hint: hint.to_owned(),
-        created_at: 0,
-        additional_attributes: None,
+        ..Entry::new(id(format!("/workload/{number}")), id(agent_path(number / OWN)), selectors)
     }
 }

@@ -170,24 +170,8 @@ pub(super) mod tests {
     }
 
     pub(in crate::entries) fn entry(id_text: &str, parent: &str, path: &str, selectors: &[&str]) -> Entry {
-        Entry {
-            id: id_text.into(),
-            spiffe_id: id(path),
-            parent_id: id(parent),
-            selectors: selectors.iter().map(|text| Selector::parse(text).unwrap()).collect(),
-            x509_svid_ttl: 0,
-            jwt_svid_ttl: 0,
-            federates_with: Vec::new(),
-            admin: false,
-            downstream: false,
-            expires_at: 0,
-            dns_names: Vec::new(),
-            revision_number: 0,
-            store_svid: false,
-            hint: String::new(),
-            created_at: 0,
-            additional_attributes: None,
-        }
+        let selectors = selectors.iter().map(|text| Selector::parse(text).unwrap()).collect();
+        Entry { id: id_text.into(), ..Entry::new(id(path), id(parent), selectors) }
     }
 
     #[test]
