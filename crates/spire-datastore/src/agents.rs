@@ -27,8 +27,6 @@ pub struct ListAgents {
     pub by_attestation_type: Option<String>,
     pub by_banned: Option<bool>,
     pub by_can_reattest: Option<bool>,
-    /// Empty is no condition.
-    pub by_spiffe_ids: Vec<String>,
     pub by_selectors: Option<(Vec<Selector>, MatchBehavior)>,
     /// Without this, `selectors` of what is returned stays empty.
     pub fetch_selectors: bool,
@@ -72,20 +70,6 @@ fn push_insert(query: &mut Query, tx: &Tx, agent: &AttestedAgent) {
 }
 
 impl Datastore {
-    /// Stores a new agent, without its selectors.
-    ///
-    /// # Errors
-    /// Already exists if its ID does.
-    pub async fn create_agent(&self, agent: &AttestedAgent) -> Result<AttestedAgent> {
-        let mut tx = self.begin_write().await?;
-        let mut query = Query::build();
-        push_insert(&mut query, &tx, agent);
-        push_agent_event(&mut query, &mut tx, &agent.spiffe_id);
-        tx.defer(query).await?;
-        tx.commit().await?;
-        Ok(AttestedAgent { selectors: Vec::new(), ..agent.clone() })
-    }
-
     /// The agent, if there is one; selectors are not read.
     pub async fn fetch_agent(&self, spiffe_id: &str) -> Result<Option<AttestedAgent>> {
         let mut query = select();

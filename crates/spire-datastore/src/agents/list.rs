@@ -125,10 +125,6 @@ fn conditions(query: &mut Query, request: &ListAgents, dialect: Dialect, exact: 
     if let Some(can_reattest) = request.by_can_reattest {
         query.push(if can_reattest { " AND can_reattest = true" } else { " AND can_reattest = false" });
     }
-    if !request.by_spiffe_ids.is_empty() {
-        query.push(" AND spiffe_id IN (");
-        query.push_list(request.by_spiffe_ids.iter().map(String::as_str)).push(")");
-    }
     if let Some((selectors, behavior)) = &request.by_selectors {
         by_selectors(query, selectors, *behavior, exact);
     }

@@ -4,7 +4,6 @@ use spire_types::Selector;
 use time::OffsetDateTime;
 
 use crate::Result;
-use crate::events::push_agent_event;
 use crate::sql::Query;
 use crate::store::Datastore;
 use crate::transaction::Tx;
@@ -31,22 +30,6 @@ pub(super) fn push_insert(query: &mut Query, tx: &Tx, spiffe_id: &str, selectors
 }
 
 impl Datastore {
-    /// Replaces the selectors of an agent, which need not have a row of its own yet.
-    ///
-    /// # Errors
-    /// Already exists if a selector is given twice.
-    pub async fn set_agent_selectors(&self, spiffe_id: &str, selectors: &[Selector]) -> Result<()> {
-        let mut tx = self.begin_write().await?;
-        let old = Query::new("SELECT id FROM node_resolver_map_entries WHERE spiffe_id = ?").bind(spiffe_id);
-        let old = tx.all(old, |row| row.int(0)).await?;
-        let mut query = Query::build();
-        push_delete(&mut query, &old);
-        push_insert(&mut query, &tx, spiffe_id, selectors);
-        push_agent_event(&mut query, &mut tx, spiffe_id);
-        tx.defer(query).await?;
-        tx.commit().await
-    }
-
     /// The selectors of an agent in the order they were written.
     pub async fn agent_selectors(&self, spiffe_id: &str) -> Result<Vec<Selector>> {
         let query =

@@ -92,7 +92,7 @@ async fn older_schemas_are_brought_up_column_by_column() {
     // SA-306, SA-312
     let f = Fixture::new().await;
     f.store.create_entry(&entry("/web", &["a:1"])).await.unwrap();
-    f.store.create_agent(&agent("/spire/agent/x")).await.unwrap();
+    f.store.record_attestation(agent("/spire/agent/x")).await.unwrap();
     f.store.close().await;
     sql(
         &f.path(),

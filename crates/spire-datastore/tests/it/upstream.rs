@@ -154,9 +154,8 @@ async fn database_goes_back_and_forth_between_upstream_and_us() {
     federated.federates_with = vec![td("other.org")];
     store.create_entry(&federated).await.unwrap();
     let mut node = agent("/spire/agent/x509pop/one");
-    node.not_after = 4_000_000_000;
-    store.create_agent(&node).await.unwrap();
-    store.set_agent_selectors(&node.spiffe_id, &selectors(&["x509pop:subject:cn:a"])).await.unwrap();
+    (node.not_after, node.selectors) = (4_000_000_000, selectors(&["x509pop:subject:cn:a"]));
+    store.record_attestation(node.clone()).await.unwrap();
     store.append_bundle(&own).await.unwrap();
     store.set_ca_journal(&journal).await.unwrap();
     store.close().await;

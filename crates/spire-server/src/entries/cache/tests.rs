@@ -23,7 +23,7 @@ impl Server {
         let path = dir.path().join("data.sqlite3").display().to_string();
         let clock = ManualClock::at_unix(NOW);
         let store = Datastore::open(DatastoreSettings::sqlite(path.clone()), clock.shared()).await.unwrap();
-        store.create_agent(&agent("/spire/agent/a", NOW + 100)).await.unwrap();
+        store.record_attestation(agent("/spire/agent/a", NOW + 100)).await.unwrap();
         store.create_entry(&entry("first", "/spire/agent/a", "/w", &["u:1"])).await.unwrap();
         let settings = EntryCacheSettings::new(TrustDomain::parse("example.org").unwrap());
         let (cache, task) = EntryCache::build(store.clone(), clock.shared(), settings).await.unwrap();
@@ -129,8 +129,9 @@ async fn agents_selectors_open_aliases_and_ring() {
     s.until(|| s.cache.entry_count() == 3).await;
     let mut a = s.cache.listen(&id("/spire/agent/a"));
     a.next().await;
+    let known = agent("/spire/agent/a", NOW + 100);
     s.store
-        .set_agent_selectors(&id("/spire/agent/a").to_string(), &selectors(&["x:1", "x:2"]))
+        .record_attestation(AttestedAgent { selectors: selectors(&["x:1", "x:2"]), ..known })
         .await
         .unwrap();
     assert!(a.next().await.entries);
@@ -266,7 +267,7 @@ async fn speed_of_index() {
     let clock = spire_runtime::SystemClock::shared();
     if !std::path::Path::new(&path).exists() {
         let store = Datastore::open(DatastoreSettings::sqlite(path.clone()), clock.clone()).await.unwrap();
-        store.create_agent(&agent("/spire/agent/a0", NOW + 1_000_000_000)).await.unwrap();
+        store.record_attestation(agent("/spire/agent/a0", NOW + 1_000_000_000)).await.unwrap();
         let all: Vec<_> = (0..count)
             .map(|n| {
                 let parent = format!("/spire/agent/a{}", n / 100);
