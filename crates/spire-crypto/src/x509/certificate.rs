@@ -212,7 +212,7 @@ impl Certificate {
     }
 }
 
-fn at(unix: i64) -> OffsetDateTime {
+pub(super) fn at(unix: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(unix).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 

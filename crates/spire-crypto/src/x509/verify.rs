@@ -5,9 +5,10 @@ use std::sync::Arc;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use spire_types::{SpiffeId, SpiffeIdError, TrustDomain};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, anchor_from_trusted_cert};
 
-use super::certificate::{Certificate, KeyUsage, X509Error};
+use super::certificate::{Certificate, KeyUsage, X509Error, at};
 
 /// Signature algorithms that a path may use; SHA-1 is not among them (CA-523).
 static ALGORITHMS: &[&dyn rustls_pki_types::SignatureVerificationAlgorithm] = webpki::ALL_VERIFICATION_ALGS;
@@ -30,8 +31,10 @@ pub enum VerifyError {
 #[derive(Debug, Clone)]
 pub struct Roots {
     /// A certificate without an anchor is part of the bundle, but nothing is verified with it.
-    anchors: Arc<[(Certificate, Option<TrustAnchor<'static>>)]>,
+    anchors: Arc<[Root]>,
 }
+
+type Root = (Certificate, Option<TrustAnchor<'static>>);
 
 fn anchor_of(certificate: &Certificate) -> Result<TrustAnchor<'static>, X509Error> {
     let der = CertificateDer::from(certificate.der().to_vec());
@@ -91,21 +94,45 @@ pub fn verify_chain(
     roots: &Roots,
     at: OffsetDateTime,
 ) -> Result<Vec<Certificate>, VerifyError> {
-    let (leaf, intermediates) = chain.split_first().ok_or(VerifyError::Empty)?;
+    let leaf = chain.first().ok_or(VerifyError::Empty)?;
     if roots.is_empty() {
         return Err(VerifyError::UnknownAuthority);
     }
     check_time(leaf, at)?;
+    let in_time = |(root, _): &&Root| check_time(root, at).is_ok();
+    let found = find_path(chain, roots.anchors.iter().filter(in_time), at);
+    match found {
+        Err(VerifyError::UnknownAuthority) => Err(who_is_to_blame(chain, roots, at)),
+        found => found,
+    }
+}
+
+/// A root outside of its time anchors nothing (CA-523), but the authority is known all the same. An agent whose clock is
+/// wrong must not think that its server has got another one (CA-512).
+fn who_is_to_blame(chain: &[Certificate], roots: &Roots, at: OffsetDateTime) -> VerifyError {
+    let blame = |root: &Root| {
+        let outside = check_time(&root.0, at).err()?;
+        match find_path(chain, std::iter::once(root), at) {
+            Ok(_) => Some(outside),
+            Err(VerifyError::UnknownAuthority) => None,
+            Err(other) => Some(other),
+        }
+    };
+    roots.anchors.iter().find_map(blame).unwrap_or(VerifyError::UnknownAuthority)
+}
+
+/// [`verify_chain`] to one of these roots, which are not themselves looked at.
+fn find_path<'a>(
+    chain: &[Certificate],
+    roots: impl Iterator<Item = &'a Root>,
+    at: OffsetDateTime,
+) -> Result<Vec<Certificate>, VerifyError> {
+    let (leaf, intermediates) = chain.split_first().ok_or(VerifyError::Empty)?;
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(
         u64::try_from(at.unix_timestamp()).unwrap_or_default(),
     ));
-    // A root that has itself expired anchors nothing (CA-523).
-    let anchors: Vec<TrustAnchor<'static>> = roots
-        .anchors
-        .iter()
-        .filter(|(root, _)| check_time(root, at).is_ok())
-        .filter_map(|(_, anchor)| anchor.clone())
-        .collect();
+    let (roots, anchors): (Vec<&Certificate>, Vec<TrustAnchor<'static>>) =
+        roots.filter_map(|(root, anchor)| anchor.clone().map(|anchor| (root, anchor))).unzip();
     let leaf_der = CertificateDer::from(&leaf.der()[..]);
     let between: Vec<CertificateDer<'_>> =
         intermediates.iter().map(|c| CertificateDer::from(&c.der()[..])).collect();
@@ -119,9 +146,8 @@ pub fn verify_chain(
         let der = intermediate.der();
         found.extend(intermediates.iter().find(|c| c.der()[..] == *der).cloned());
     }
-    let anchor = path.anchor();
-    found
-        .extend(roots.anchors.iter().find(|(_, a)| a.as_ref() == Some(anchor)).map(|(root, _)| root.clone()));
+    let root = anchors.iter().position(|anchor| anchor == path.anchor());
+    found.extend(root.and_then(|root| roots.get(root)).copied().cloned());
     Ok(found)
 }
 
@@ -174,18 +200,22 @@ fn named_paths(leaf: &Certificate, intermediates: &[Certificate], roots: &Roots)
 }
 
 fn check_time(certificate: &Certificate, at: OffsetDateTime) -> Result<(), VerifyError> {
-    let rfc3339 = |time: OffsetDateTime| {
-        time.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
-    };
     if at < certificate.not_before() {
-        let when = rfc3339(certificate.not_before());
-        return Err(VerifyError::Time(format!("current time {} is before {when}", rfc3339(at))));
+        return Err(out_of_time(at.unix_timestamp(), "before", certificate.not_before_unix()));
     }
     if at.unix_timestamp() > certificate.not_after_unix() {
-        let when = rfc3339(certificate.not_after());
-        return Err(VerifyError::Time(format!("current time {} is after {when}", rfc3339(at))));
+        return Err(out_of_time(at.unix_timestamp(), "after", certificate.not_after_unix()));
     }
     Ok(())
+}
+
+fn out_of_time(now: i64, is: &str, limit: i64) -> VerifyError {
+    let text = |seconds| at(seconds).format(&Rfc3339).unwrap_or_default();
+    VerifyError::Time(format!("current time {} is {is} {}", text(now), text(limit)))
+}
+
+fn seconds(time: &UnixTime) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn classify(error: &webpki::Error) -> VerifyError {
@@ -193,8 +223,11 @@ fn classify(error: &webpki::Error) -> VerifyError {
         webpki::Error::UnknownIssuer => VerifyError::UnknownAuthority,
         // The issuer's name fits a root whose key did not sign: nobody we know.
         webpki::Error::InvalidSignatureForPublicKey => VerifyError::UnknownAuthority,
-        webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. } => {
-            VerifyError::Time("a certificate of the chain".to_owned())
+        webpki::Error::CertNotValidYet { time, not_before } => {
+            out_of_time(seconds(time), "before", seconds(not_before))
+        }
+        webpki::Error::CertExpired { time, not_after } => {
+            out_of_time(seconds(time), "after", seconds(not_after))
         }
         other => VerifyError::Other(other.to_string()),
     }
@@ -437,8 +470,6 @@ mod tests {
         assert!(verify(&[&near], &root).unwrap_err().ends_with(unknown), "no intermediate");
         assert!(verify(&[&near], &middle).is_ok(), "a root need not be self-signed");
         assert!(verify(&[&far, &below, &middle], &root).is_err(), "pathLenConstraint 0");
-        let stale = authority("stale", None, |t| t.not_after = now() - Duration::SECOND);
-        assert!(verify(&[&leaf("spiffe://td/w", &stale, |_| {})], &stale).unwrap_err().ends_with(unknown));
         let odd = issue("odd", "spiffe://td/path", Usage::Ca, None, |_| {});
         assert!(
             verify(&[&leaf("spiffe://td/w", &odd, |_| {})], &odd).is_ok(),
@@ -447,6 +478,39 @@ mod tests {
         // Permitted URIs of "td": the library does not know such constraints, and so refuses.
         let bound = authority("bound", None, |t| put(t, "2.5.29.30", true, "3008a006300486027464"));
         assert!(verify(&[&leaf("spiffe://td/w", &bound, |_| {})], &bound).is_err());
+    }
+
+    #[test]
+    fn an_authority_outside_of_its_time_is_not_an_unknown_one() {
+        // CA-116, CA-512, CA-523; the texts are Go's.
+        let stale: Change = |t| t.not_after = now() - Duration::SECOND;
+        let early: Change = |t| t.not_before = now() + Duration::SECOND;
+        let after = "x509: certificate has expired or is not yet valid: \
+                     current time 2023-11-14T22:13:20Z is after 2023-11-14T22:13:19Z";
+        let before = "x509: certificate has expired or is not yet valid: \
+                      current time 2023-11-14T22:13:20Z is before 2023-11-14T22:13:21Z";
+        let unknown = "x509: certificate signed by unknown authority";
+        let (root, other) = (authority("root", None, |_| {}), authority("other", None, |_| {}));
+        let (old, new) = (authority("old", None, stale), authority("new", None, early));
+        let namesake = authority("new", None, |_| {});
+        let (middle, late) = (authority("middle", Some(&new), |_| {}), authority("late", Some(&root), stale));
+        let leaf = |signer| leaf("spiffe://td/w", signer, |_| {});
+        for (chain, roots, expected) in [
+            (vec![&leaf(&old)], vec![&other, &old], after),
+            (vec![&leaf(&new)], vec![&new, &other], before),
+            (vec![&leaf(&new)], vec![&namesake, &new], before),
+            (vec![&leaf(&middle), &middle], vec![&new], before),
+            (vec![&leaf(&late), &late], vec![&root], after),
+            (vec![&leaf(&namesake)], vec![&new], unknown),
+            (vec![&leaf(&root)], vec![&old, &new], unknown),
+        ] {
+            let certificates =
+                |parties: Vec<&Party>| parties.into_iter().map(|party| party.certificate.clone()).collect();
+            let (chain, roots): (Vec<_>, _) = (certificates(chain), Roots::new(certificates(roots)).unwrap());
+            let moment = now() + Duration::MILLISECOND;
+            assert_eq!(verify_chain(&chain, &roots, moment).unwrap_err().to_string(), expected);
+            assert_eq!(chains_to(&chain, &roots, moment).is_err(), expected != unknown);
+        }
     }
 
     #[test]
