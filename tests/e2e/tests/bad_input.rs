@@ -3,8 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use spire_authority::{AuthorityManager, CredentialSettings};
+use spire_datastore::{Datastore, DatastoreSettings};
 use spire_e2e::{Agent, AgentOptions, Server, ServerOptions, TRUST_DOMAIN, wait_until};
+use spire_plugin::PluginContext;
+use spire_plugins_base::key_manager::DISK_FOR_SERVER;
+use spire_runtime::{Clock as _, ManualClock, SystemClock};
 
 use crate::clients::GO;
 use crate::corruption::refusal;
@@ -131,4 +136,49 @@ fn an_unregistered_process_hears_why() -> Result<()> {
     wait_until(Duration::from_secs(10), "the line in the agent's log", || {
         Ok(agent.program()?.log().contains("No identity issued"))
     })
+}
+
+/// Leaves behind what a server does that is started for the first time.
+async fn first_start(server: &Server, clock: &ManualClock) -> Result<()> {
+    let data = server.path().join("data");
+    let database = data.join("datastore.sqlite3").display().to_string();
+    let datastore = Datastore::open(DatastoreSettings::sqlite(database), clock.shared()).await?;
+    let context = PluginContext { trust_domain: TRUST_DOMAIN.parse()?, clock: clock.shared() };
+    let place = spire_config::parse(&format!("keys_path = {:?}", data.join("keys.json")))?;
+    let keys = (DISK_FOR_SERVER.build)(&context, &place).map_err(|error| anyhow!("{error}"))?;
+    let settings = CredentialSettings::new(context.trust_domain);
+    let manager = AuthorityManager::load(settings, keys, datastore.clone(), clock.shared()).await?;
+    manager.initialize().await?;
+    datastore.close().await;
+    Ok(())
+}
+
+#[test]
+fn a_clock_before_the_ca_is_named_by_server_and_agent_and_another_ca_helps() -> Result<()> {
+    let mut server = Server::prepare(&ServerOptions::default())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ahead = SystemClock::new().now() + Duration::from_secs(30 * 24 * 3600);
+    runtime.block_on(first_start(&server, &ManualClock::at(ahead)))?;
+    server.launch()?;
+    let log = server.program()?.log();
+    ensure!(log.contains("X509 CA is not valid yet") && log.contains("not_before="), "{log}");
+
+    let mut agent = Agent::prepare(&server, &AgentOptions::default())?;
+    agent.launch_unchecked()?;
+    wait_until(Duration::from_secs(10), "the reason in the agent's log", || {
+        let log = agent.program()?.log();
+        Ok(log.contains("x509: certificate has expired or is not yet valid: current time "))
+    })?;
+    let log = agent.program()?.log();
+    ensure!(!log.contains("Trust Bundle and Server don't agree") && !agent.socket().exists(), "{log}");
+    agent.kill()?;
+
+    // What the server's log advises; its own SVID is made anew at the next start.
+    let prepared = server.json(&["localauthority", "x509", "prepare"])?;
+    let other = prepared["prepared_authority"]["authority_id"].as_str().context("it has an ID")?;
+    server.json(&["localauthority", "x509", "activate", "-authorityID", other])?;
+    server.stop()?;
+    server.launch()?;
+    Agent::start(&server, &AgentOptions::default())?;
+    Ok(())
 }

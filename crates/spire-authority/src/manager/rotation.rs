@@ -8,9 +8,11 @@ use spire_crypto::random;
 use spire_runtime::Chain;
 use spire_runtime::logging::LogValue;
 use spire_types::{Bundle, JwtAuthority, SlotStatus, X509Authority};
+use time::OffsetDateTime;
 
 use super::{AuthorityManager, RotateError, State};
 use crate::sign::{ActiveJwt, ActiveX509, self_signed};
+use crate::slot::{Slot, X509};
 
 /// Authorities leave the bundle this long after their end (CA-004).
 const BUNDLE_GRACE: Duration = Duration::from_secs(24 * 3600);
@@ -187,6 +189,7 @@ impl AuthorityManager {
             upstream_authority_id = "",
             "X509 CA activated"
         );
+        warn_if_early(slot, &material, self.clock.now());
         if let Err(error) = state.journal.set_x509_status(&slot.authority_id, SlotStatus::Active).await {
             tracing::error!(
                 error = %Chain(&error),
@@ -282,5 +285,22 @@ impl AuthorityManager {
                 "Could not prune CA journals"
             );
         }
+    }
+}
+
+/// SPIRE signs with an authority whose time has not come, too, and leaves it to all who verify to find out (CA-202).
+fn warn_if_early(slot: &Slot<X509>, active: &ActiveX509, now: OffsetDateTime) {
+    let not_before = active.certificate.not_before();
+    if now < not_before {
+        tracing::warn!(
+            current_time = LogValue::from(now).as_value(),
+            local_authority_id = slot.authority_id,
+            not_before = LogValue::from(not_before).as_value(),
+            slot = slot.letter.as_str(),
+            subsystem_name = "ca_manager",
+            "X509 CA is not valid yet: until then, whatever it signs is refused. Either the clock of this host is wrong \
+             now, or it was when the CA was made; then prepare and activate another one with \"localauthority x509\" \
+             and restart"
+        );
     }
 }

@@ -225,3 +225,47 @@ async fn what_would_be_over_at_once_is_refused_by_its_name() {
     let error = manager.authority().sign_jwt_svid(params).await.unwrap_err();
     assert_eq!(error.to_string(), format!("invalid JWT-SVID \"exp\" claim: {over}"));
 }
+
+#[tokio::test]
+async fn an_authority_is_used_before_its_time_as_in_spire_and_the_log_says_so() {
+    // CA-057, CA-202, CA-249: who verifies is the one to refuse.
+    const WARNING: &str = "X509 CA is not valid yet: until then, whatever it signs is refused. Either the clock of this \
+                           host is wrong now, or it was when the CA was made; then prepare and activate another one \
+                           with \"localauthority x509\" and restart";
+    let mut world = World::new().await;
+    let made = world.manager().await.x509_state().await;
+    let begins = 1_700_000_000 - 10;
+    let log = spire_runtime::logging::capture();
+    world.clock = ManualClock::at_unix(begins);
+    world.manager().await;
+    assert!(log.find(WARNING).is_none(), "the first second belongs to it");
+
+    world.clock = ManualClock::at_unix(begins - 3600);
+    let manager = world.manager().await;
+    assert_eq!((manager.x509_state().await, world.roots().await), (made, 1));
+    let line = log.find(WARNING).unwrap();
+    let told = ["current_time", "not_before", "slot"].map(|name| line.field(name));
+    assert_eq!(told, ["2023-11-14 21:13:10 +0000 UTC", "2023-11-14 22:13:10 +0000 UTC", "A"]);
+    assert_eq!(line.field("local_authority_id"), manager.x509_state().await.current.authority_id);
+
+    let key = spire_crypto::PrivateKey::generate(spire_crypto::KeyType::EcP256).unwrap();
+    let verify = async || {
+        let svid = manager.authority().sign_server_svid(key.public_key()).await.unwrap();
+        let leaf = spire_crypto::x509::Certificate::parse(&svid.cert_chain[0]).unwrap();
+        let bundle = world.datastore.fetch_bundle(&"td".parse().unwrap()).await.unwrap().unwrap();
+        let roots = spire_crypto::x509::Roots::of_bundle(&bundle).unwrap();
+        let verified = spire_crypto::x509::verify_chain(&[leaf], &roots, world.clock.shared().now());
+        verified.map(drop).map_err(|error| error.to_string())
+    };
+    let refused = "x509: certificate has expired or is not yet valid: \
+                   current time 2023-11-14T21:13:10Z is before 2023-11-14T22:13:10Z";
+    assert_eq!(verify().await.unwrap_err(), refused);
+    manager.rotate_if_due().await;
+    assert_eq!(verify().await.unwrap_err(), refused, "no other one is made");
+
+    let prepared = manager.prepare_x509().await.unwrap();
+    log.take();
+    manager.activate_x509(&prepared.authority_id).await.unwrap();
+    assert!(log.find(WARNING).is_none());
+    verify().await.unwrap();
+}
