@@ -311,7 +311,8 @@ impl Host {
         let (path, started) = (settings.socket_path.clone(), self.started.clone());
         self.supervisor.spawn_in(Stage::Front, "public-listener", move |stop| async move {
             let routes = listeners::public_routes(workload, health)?;
-            listeners::serve(&path, 0o777, Socket::Public { apis }, routes, || started.set(), stop).await
+            listeners::serve_socket(&path, 0o777, Socket::Public { apis }, routes, || started.set(), stop)
+                .await
         });
     }
 
@@ -328,7 +329,7 @@ impl Host {
         let logger = LoggerApi::new(self.log.clone(), self.clock.clone());
         let routes = listeners::admin_routes(logger, debug);
         self.supervisor.spawn_in(Stage::Front, "admin-listener", move |stop| async move {
-            listeners::serve(&path, 0o770, Socket::Admin, routes, || {}, stop).await
+            listeners::serve_socket(&path, 0o770, Socket::Admin, routes, || {}, stop).await
         });
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spire_net::local::{LocalListener, Tracking};
+use spire_net::serve::{ServeOptions, serve};
 use spire_proto::agent::logger::v1::logger_server::LoggerServer;
 use spire_proto::agent_debug::v1::debug_server::DebugServer;
 use spire_runtime::logging::LogValue;
 use spire_runtime::{Chain, Shutdown};
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
-use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 
 use tonic_reflection::pb::v1::server_reflection_server as v1;
@@ -29,6 +29,9 @@ const ALWAYS: [&str; 3] = [
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 ];
+
+/// A workload makes one call, which lasts: what it could abbreviate later is not worth keeping.
+const OPTIONS: ServeOptions = ServeOptions { max_connection_age: None, header_table_size: Some(0) };
 
 type TaskError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -104,7 +107,7 @@ impl Socket {
 }
 
 /// Serves a socket until `shutdown`; `opened` is called once it can be connected to.
-pub async fn serve(
+pub async fn serve_socket(
     path: &Path,
     mode: u32,
     socket: Socket,
@@ -115,19 +118,17 @@ pub async fn serve(
     let listener = LocalListener::bind(path, mode, 0o755).map_err(|error| Chain(&error).to_string())?;
     socket.log_starting(path);
     opened();
-    let serving = Server::builder()
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(listener.incoming(Tracking::Pinned), shutdown.cancelled());
+    let incoming = listener.incoming(Tracking::Pinned);
+    let serving = serve(routes.prepare(), incoming, OPTIONS, shutdown.cancelled());
     let mut serving = pin!(serving);
     tokio::select! {
         biased;
         () = shutdown.cancelled() => {}
-        ended = &mut serving => return Ok(ended?),
+        () = &mut serving => return Ok(()),
     }
     socket.log_stopping(path);
-    if let Ok(ended) = tokio::time::timeout(GRACE, serving).await {
-        ended?;
-    }
+    // Calls that take longer are cut off.
+    let _ = tokio::time::timeout(GRACE, serving).await;
     socket.log_stopped(path);
     Ok(())
 }

@@ -9,6 +9,7 @@ mod health;
 mod local_authority;
 mod logger;
 mod svid;
+mod task;
 mod trust_domain;
 
 pub use agent::AgentApi;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use spire_net::incoming::{IncomingOptions, tls_incoming};
 use spire_net::local::{LocalListener, Tracking};
+use spire_net::serve::{ServeOptions, serve};
 use spire_net::tls::{Authorizer, ClientAuth, ServerTls, ServerTlsOptions};
 use spire_proto::doorbell::v1::doorbell_server::DoorbellServer;
 use spire_proto::server::agent::v1::agent_server::AgentServer;
@@ -15,12 +16,12 @@ use spire_proto::server::localauthority::v1::local_authority_server::LocalAuthor
 use spire_proto::server::logger::v1::logger_server::LoggerServer;
 use spire_proto::server::svid::v1::svid_server::SvidServer;
 use spire_proto::server::trustdomain::v1::trust_domain_server::TrustDomainServer;
-use spire_runtime::{Random, Shutdown, SystemRandom};
+use spire_runtime::Shutdown;
 use spire_types::SpiffeId;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
-use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
+use tower::Layer as _;
 
 use crate::access::{Access, AccessLayer, Listener};
 use crate::api::{
@@ -68,15 +69,12 @@ pub async fn serve_tcp(
     let options =
         IncomingOptions { proxies: core.settings.trusted_proxies.clone(), ..IncomingOptions::default() };
     let incoming = tls_incoming(listener, Arc::new(tls), options);
-    let age = MAX_CONNECTION_AGE.mul_f64(SystemRandom.uniform(0.9, 1.1));
     let routes = shared_routes(&core).add_service(DoorbellServer::new(DoorbellApi(core.clone())));
-    let serving = Server::builder()
-        .max_connection_age(age)
-        .tcp_nodelay(true)
-        .layer(AccessLayer { access, listener: Listener::Tcp })
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stop(shutdown.clone(), "tcp", address.clone()));
-    finish(serving, shutdown, "tcp", &address).await
+    let service = AccessLayer { access, listener: Listener::Tcp }.layer(routes.prepare());
+    let options = ServeOptions { max_connection_age: Some(MAX_CONNECTION_AGE), ..ServeOptions::default() };
+    let serving = serve(service, incoming, options, stop(shutdown.clone(), "tcp", address.clone()));
+    finish(serving, shutdown, "tcp", &address).await;
+    Ok(())
 }
 
 /// Serves the local socket until `shutdown`.
@@ -93,14 +91,11 @@ pub async fn serve_local(
         .add_service(LoggerServer::new(LoggerApi(core.clone())))
         .add_service(DebugServer::new(DebugApi::new(core.clone())))
         .add_service(HealthServer::new(HealthApi(core.clone())));
-    let serving = Server::builder()
-        .layer(AccessLayer { access, listener: Listener::Local })
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(
-            listener.incoming(tracking),
-            stop(shutdown.clone(), "unix", address.clone()),
-        );
-    finish(serving, shutdown, "unix", &address).await
+    let service = AccessLayer { access, listener: Listener::Local }.layer(routes.prepare());
+    let stop = stop(shutdown.clone(), "unix", address.clone());
+    let serving = serve(service, listener.incoming(tracking), ServeOptions::default(), stop);
+    finish(serving, shutdown, "unix", &address).await;
+    Ok(())
 }
 
 async fn stop(shutdown: Shutdown, network: &'static str, address: String) {
@@ -110,20 +105,14 @@ async fn stop(shutdown: Shutdown, network: &'static str, address: String) {
 }
 
 /// Waits for the server, and after the order to stop not longer than it may take.
-async fn finish(
-    serving: impl Future<Output = Result<(), tonic::transport::Error>>,
-    shutdown: Shutdown,
-    network: &str,
-    address: &str,
-) -> Result<(), TaskError> {
+async fn finish(serving: impl Future<Output = ()>, shutdown: Shutdown, network: &str, address: &str) {
     tracing::info!(subsystem_name = "endpoints", address, network, "Starting Server APIs");
     let patience = async {
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        served = serving => {
-            served?;
+        () = serving => {
             tracing::info!(subsystem_name = "endpoints", address, network, "Graceful stop successful");
         }
         () = patience => tracing::info!(
@@ -134,7 +123,6 @@ async fn finish(
         ),
     }
     tracing::info!(subsystem_name = "endpoints", address, network, "Server APIs have stopped");
-    Ok(())
 }
 
 /// Members of the trust domain, and administrators from anywhere (SA-207).

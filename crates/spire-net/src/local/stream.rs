@@ -79,16 +79,17 @@ impl AsyncRead for LocalStream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            let room = buffer.initialize_unfilled();
-            let due = this.filter.deliver(room);
-            if due > 0 || room.is_empty() {
+            let wanted = this.filter.wanted();
+            if wanted == Some(0) || buffer.remaining() == 0 {
+                let due = this.filter.deliver(buffer.initialize_unfilled());
                 buffer.advance(due);
                 return Poll::Ready(Ok(()));
             }
-            let wanted = this.filter.wanted();
+            // Before the buffer is cleared: mostly there is nothing to read.
+            ready!(this.stream.poll_read_ready(context))?;
+            let room = buffer.initialize_unfilled();
             let length = room.len().min(wanted.unwrap_or(usize::MAX));
             let room = &mut room[..length];
-            ready!(this.stream.poll_read_ready(context))?;
             let read = match this.stream.try_read(room) {
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,

@@ -8,10 +8,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use spire_datastore::{Datastore, ListEntries};
 use spire_net::incoming::ConnectInfo;
 use spire_net::local::LocalPeer;
+use spire_net::serve::deadline;
 use spire_proto::rpc_status::permission_denied_details;
 use spire_proto::types::permission_denied_details::Reason;
 use spire_runtime::SharedClock;
@@ -238,22 +239,6 @@ fn with_gos_code(mut response: Response<Body>) -> Response<Body> {
         response.headers_mut().insert("grpc-status", RESOURCE_EXHAUSTED);
     }
     response
-}
-
-/// `grpc-timeout`: up to eight digits and a unit.
-fn deadline(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let value: u64 = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(value.checked_mul(3600)?),
-        "M" => Duration::from_secs(value.checked_mul(60)?),
-        "S" => Duration::from_secs(value),
-        "m" => Duration::from_millis(value),
-        "u" => Duration::from_micros(value),
-        "n" => Duration::from_nanos(value),
-        _ => return None,
-    })
 }
 
 /// Puts [`Access`] before the services of one listener.

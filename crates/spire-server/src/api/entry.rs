@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use futures::stream::BoxStream;
 use spire_datastore::ListEntries;
 use spire_proto::convert::entry::{entry, entry_mask, entry_to_wire};
 use spire_proto::convert::id::{member_id, spiffe_id, workload_id};
@@ -19,11 +20,11 @@ use spire_proto::types;
 use spire_proto::wire_error::ConvertError;
 use spire_types::{Entry, EntryMask, SpiffeId};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::agent::{go_rune, selector_fields, selector_list};
 use super::page;
+use super::task::conversation;
 use crate::access::{AuditFields, Call};
 use crate::core::Core;
 use crate::entries::AuthorizedEntries;
@@ -497,7 +498,7 @@ impl EntryService for EntryApi {
         call.conclude(answer)
     }
 
-    type SyncAuthorizedEntriesStream = ReceiverStream<SyncReply>;
+    type SyncAuthorizedEntriesStream = BoxStream<'static, SyncReply>;
 
     async fn sync_authorized_entries(
         &self,
@@ -508,14 +509,11 @@ impl EntryService for EntryApi {
             Ok(authorized) => authorized,
             Err(error) => return call.conclude(Err(error)),
         };
-        let (replies, stream) = mpsc::channel(2);
-        // Ends with the stream: either side's end makes the other fail.
-        tokio::spawn(async move {
+        Ok(Response::new(conversation(|replies| async move {
             let outcome = sync(authorized, request.into_inner(), &replies).await;
             if let Err(status) = call.conclude(outcome) {
                 let _ = replies.send(Err(status)).await;
             }
-        });
-        Ok(Response::new(ReceiverStream::new(stream)))
+        })))
     }
 }

@@ -6,8 +6,9 @@ use spire_proto::server::localauthority::v1::local_authority_server::LocalAuthor
 use spire_proto::server::localauthority::v1::*;
 use spire_runtime::logging::LogLevel;
 use spire_types::SlotStatus;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request};
 
+use super::task::{Answer, detached};
 use crate::access::{AuditFields, Call};
 use crate::core::Core;
 use crate::status::ApiError;
@@ -204,17 +205,7 @@ fn about<T>(id: &str, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
     }
 }
 
-type Answer<T> = Result<Response<T>, Status>;
-
-/// Runs to its end even if the caller goes away: half a rotation must not stay, nor a taint that the server's own SVID
-/// does not hear of.
-async fn detached<T: Send + 'static>(work: impl Future<Output = Answer<T>> + Send + 'static) -> Answer<T> {
-    tokio::spawn(work).await.unwrap_or_else(|error| {
-        tracing::error!(error = %error, subsystem_name = "api", "A call to the authorities did not end");
-        Err(Status::internal("internal error"))
-    })
-}
-
+/// Changes run to their end: half a rotation must not stay, nor a taint that the server's own SVID does not hear of.
 #[tonic::async_trait]
 impl LocalAuthority for LocalAuthorityApi {
     async fn get_jwt_authority_state(

@@ -23,6 +23,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::{Code, Request, Response, Status};
 
+use super::task::apart;
 use crate::access::{AuditFields, Call, digest};
 use crate::core::Core;
 use crate::entries::IndexedEntry;
@@ -31,6 +32,10 @@ use crate::status::{ApiError, ok_item};
 /// `spire.api.server.svid.v1.SVID` (SA-090 to SA-100).
 #[derive(Debug, Clone)]
 pub struct SvidApi(pub Arc<Core>);
+
+/// Certificates that are signed in the task of the connection. It takes longer to wake another thread for a few, and
+/// more would keep the other calls of the connection waiting.
+const AT_ONCE: usize = 4;
 
 /// Seconds of a request; nothing or less is the default (CA-223).
 fn ttl(seconds: i32) -> Duration {
@@ -380,7 +385,12 @@ impl Svid for SvidApi {
         request: Request<BatchNewX509svidRequest>,
     ) -> Result<Response<BatchNewX509svidResponse>, Status> {
         let call = Call::of(&request)?;
-        call.conclude_batch(self.batch_x509(&call, request.into_inner()).await)
+        let (api, request) = (self.clone(), request.into_inner());
+        if request.params.len() <= AT_ONCE {
+            return call.conclude_batch(api.batch_x509(&call, request).await);
+        }
+        let work = async move { call.conclude_batch(api.batch_x509(&call, request).await) };
+        apart(work).await
     }
 
     async fn new_jwtsvid(
