@@ -5,12 +5,14 @@
 //! its own, which the handler has to see to.
 
 mod calls;
+mod cork;
 mod deadline;
 mod turns;
 
 use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
+use std::task::Context;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
@@ -27,6 +29,7 @@ use tonic::transport::server::Connected;
 use tower::Service;
 use tower::util::Oneshot;
 
+use cork::Cork;
 use deadline::WithDeadline;
 pub use deadline::deadline;
 use turns::Turns;
@@ -113,10 +116,12 @@ async fn connection<IO, S, P>(
     let mut turns = Turns::new();
     let mut builder = http2::Builder::new(turns.arrivals());
     builder.auto_date_header(false).header_table_size(options.header_table_size);
-    let mut http = pin!(builder.serve_connection(TokioIo::new(stream), served));
+    let stream = Cork::new(stream);
+    let drain = |context: &mut Context<'_>| stream.drain(context);
+    let mut http = pin!(builder.serve_connection(TokioIo::new(stream.clone()), served));
     let ended = tokio::select! {
         biased;
-        ended = turns.drive(http.as_mut()) => Some(ended),
+        ended = turns.drive(http.as_mut(), drain) => Some(ended),
         () = stopping.cancelled() => None,
         () = grown_old(options.max_connection_age) => None,
     };
@@ -125,7 +130,7 @@ async fn connection<IO, S, P>(
         None => {
             http.as_mut().graceful_shutdown();
             turns.nudge();
-            turns.drive(http).await
+            turns.drive(http, drain).await
         }
     };
     if let Err(error) = ended {

@@ -36,6 +36,11 @@ impl Calls {
         self.arrivals.clone()
     }
 
+    /// Whether there are calls that have not begun.
+    pub(super) fn have_arrived(&self) -> bool {
+        !self.arrivals.0.lock().is_empty()
+    }
+
     /// Gets as far as possible with all that can go on.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) {
         self.running.extend(self.arrivals.0.lock().drain(..));

@@ -80,12 +80,16 @@ impl Fixture {
         let service = service_fn(move |request: Request<Body>| {
             let gate = passing.clone();
             async move {
-                if request.uri().path() == "/slow" {
+                let request_path = request.uri().path().to_owned();
+                if request_path == "/slow" {
                     gate.acquire().await.unwrap().forget();
                 }
                 let peer = request.extensions().get::<Peer>().unwrap().0;
                 let body = request.into_body().collect().await.unwrap().to_bytes();
-                let answer = format!("{peer} sent {} bytes", body.len());
+                let mut answer = format!("{peer} sent {} bytes", body.len());
+                if request_path == "/long" {
+                    answer.push_str(&".".repeat(10_000));
+                }
                 Ok::<_, Infallible>(Response::new(Body::new(Full::new(Bytes::from(answer)))))
             }
         });
@@ -119,7 +123,7 @@ async fn an_answer_with_all_that_belongs_to_it_is_one_write() {
     assert_eq!(ask(&mut client, "/").await.unwrap(), "somebody sent 3 bytes");
     let before = server.writes.load(Ordering::Relaxed);
     for _ in 0..10 {
-        ask(&mut client, "/").await.unwrap();
+        ask(&mut client, "/long").await.unwrap();
     }
     assert_eq!(server.writes.load(Ordering::Relaxed) - before, 10);
 }

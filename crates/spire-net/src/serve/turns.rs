@@ -16,65 +16,64 @@ const TURNS: usize = 16;
 pub(super) struct Turns {
     calls: Calls,
     bell: Arc<Bell>,
-    connection: Arc<Connection>,
     of_connection: Waker,
     of_calls: Waker,
 }
 
 /// Rung by the connection for its calls and the other way round, which is no reason to schedule the task anew, and by
 /// everybody else.
-#[derive(Default)]
 struct Bell {
-    rung: AtomicBool,
+    connection: AtomicBool,
+    calls: AtomicBool,
     /// Somebody is going to look whether it was rung.
     attended: AtomicBool,
     task: AtomicWaker,
 }
 
-/// Rings for the connection, which costs more to ask than its calls.
-struct Connection {
-    has_work: AtomicBool,
-    bell: Arc<Bell>,
-}
-
 impl Bell {
-    fn ring(&self) {
-        self.rung.store(true, Ordering::SeqCst);
+    fn ring(&self, for_whom: &AtomicBool) {
+        for_whom.store(true, Ordering::SeqCst);
         if !self.attended.load(Ordering::SeqCst) {
             self.task.wake();
         }
     }
 }
 
+/// Rings for the calls.
 impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.ring();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.ring();
-    }
-}
-
-impl Wake for Connection {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.has_work.store(true, Ordering::SeqCst);
-        self.bell.ring();
+        self.ring(&self.calls);
+    }
+}
+
+/// Rings for the connection.
+struct OfConnection(Arc<Bell>);
+
+impl Wake for OfConnection {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.ring(&self.0.connection);
     }
 }
 
 impl Turns {
     pub(super) fn new() -> Self {
-        let bell = Arc::new(Bell { rung: AtomicBool::new(true), ..Bell::default() });
-        let connection = Arc::new(Connection { has_work: AtomicBool::new(true), bell: bell.clone() });
+        let bell = Arc::new(Bell {
+            connection: AtomicBool::new(true),
+            calls: AtomicBool::new(false),
+            attended: AtomicBool::new(false),
+            task: AtomicWaker::new(),
+        });
         Self {
             calls: Calls::default(),
-            of_connection: Waker::from(connection.clone()),
-            connection,
+            of_connection: Waker::from(Arc::new(OfConnection(bell.clone()))),
             of_calls: Waker::from(bell.clone()),
             bell,
         }
@@ -90,37 +89,52 @@ impl Turns {
         self.of_connection.wake_by_ref();
     }
 
-    /// Goes on until the connection has ended. Safe to cancel and to call again.
-    pub(super) async fn drive<H: Future>(&mut self, mut http: Pin<&mut H>) -> H::Output {
-        std::future::poll_fn(|context| self.poll(http.as_mut(), context)).await
+    /// Goes on until the connection has ended; `after` follows each of its turns. Safe to cancel and to call again.
+    pub(super) async fn drive<H: Future>(
+        &mut self,
+        mut connection: Pin<&mut H>,
+        mut after: impl FnMut(&mut Context<'_>),
+    ) -> H::Output {
+        std::future::poll_fn(|context| self.poll(connection.as_mut(), &mut after, context)).await
     }
 
-    fn poll<H: Future>(&mut self, mut http: Pin<&mut H>, context: &mut Context<'_>) -> Poll<H::Output> {
+    fn poll<H: Future>(
+        &mut self,
+        mut connection: Pin<&mut H>,
+        after: &mut impl FnMut(&mut Context<'_>),
+        context: &mut Context<'_>,
+    ) -> Poll<H::Output> {
         self.bell.task.register(context.waker());
         self.bell.attended.store(true, Ordering::SeqCst);
         for _ in 0..TURNS {
-            if !self.bell.rung.swap(false, Ordering::SeqCst) && self.leave() {
-                return Poll::Pending;
-            }
-            if self.connection.has_work.swap(false, Ordering::SeqCst) {
-                let ended = http.as_mut().poll(&mut Context::from_waker(&self.of_connection));
+            // First the calls: all that they have to say can be written together.
+            if self.bell.calls.swap(false, Ordering::SeqCst) {
+                self.calls.poll(&mut Context::from_waker(&self.of_calls));
+            } else if self.bell.connection.swap(false, Ordering::SeqCst) {
+                let mut turn = Context::from_waker(&self.of_connection);
+                let ended = connection.as_mut().poll(&mut turn);
                 if ended.is_ready() {
                     return ended;
                 }
+                after(&mut turn);
+                if self.calls.have_arrived() {
+                    self.bell.calls.store(true, Ordering::SeqCst);
+                }
+            } else if self.leave() {
+                return Poll::Pending;
             }
-            self.calls.poll(&mut Context::from_waker(&self.of_calls));
         }
         self.bell.attended.store(false, Ordering::SeqCst);
-        self.bell.ring();
+        context.waker().wake_by_ref();
         Poll::Pending
     }
 
     /// Whether nobody rang at the last moment, who would have relied on our looking.
     fn leave(&self) -> bool {
         self.bell.attended.store(false, Ordering::SeqCst);
-        let stay = self.bell.rung.swap(false, Ordering::SeqCst);
-        self.bell.attended.store(stay, Ordering::SeqCst);
-        !stay
+        let rung = self.bell.connection.load(Ordering::SeqCst) || self.bell.calls.load(Ordering::SeqCst);
+        self.bell.attended.store(rung, Ordering::SeqCst);
+        !rung
     }
 }
 
@@ -158,7 +172,7 @@ mod tests {
             from_outside.send(41).unwrap();
         });
         let mut connection = std::pin::pin!(connection);
-        assert_eq!(turns.drive(connection.as_mut()).await, 42);
+        assert_eq!(turns.drive(connection.as_mut(), |_| ()).await, 42);
         other.await.unwrap();
     }
 
@@ -169,7 +183,7 @@ mod tests {
         turns.arrivals().execute(async { panic!("a defect") });
         turns.arrivals().execute(async move { done.send(()).unwrap() });
         let connection = std::pin::pin!(std::future::poll_fn(|context| Pin::new(&mut is_done).poll(context)));
-        turns.drive(connection).await.unwrap();
+        turns.drive(connection, |_| ()).await.unwrap();
     }
 
     #[tokio::test]
@@ -182,7 +196,7 @@ mod tests {
             Poll::<()>::Pending
         });
         let mut busy = std::pin::pin!(busy);
-        assert!(futures::poll!(std::pin::pin!(turns.drive(busy.as_mut()))).is_pending());
+        assert!(futures::poll!(std::pin::pin!(turns.drive(busy.as_mut(), |_| ()))).is_pending());
         assert_eq!(polls, TURNS);
     }
 }
