@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use prost::Message;
+use prost_types::{FileDescriptorProto, field_descriptor_proto};
 
 /// Folders of `proto/` that share one set of generated modules. Two of them
 /// use the empty package, so each gets a folder of its own.
@@ -16,6 +17,13 @@ const SETS: &[(&str, &[&str])] = &[
     ("plugin", &["plugin-sdk"]),
     ("private", &["spire-private"]),
     ("spirers", &["spirers"]),
+];
+
+/// Messages that the code keeps encoded: package, message, field. The server's index holds every entry as it goes to
+/// agents, and reads and writes them as often as agents ask. On the wire a message is bytes with their length.
+const ENCODED: &[(&str, &str, &str)] = &[
+    ("spire.api.server.entry.v1", "SyncAuthorizedEntriesResponse", "entries"),
+    ("spire.api.server.entry.v1", "GetAuthorizedEntriesResponse", "entries"),
 ];
 
 /// `codegen` writes; `codegen --check` fails when what is committed differs.
@@ -50,12 +58,15 @@ fn generate(root: &Path, out: &Path, folders: &[&str]) -> Result<()> {
         collect(include, &mut files)?;
     }
     files.sort();
-    let descriptors = protox::compile(&files, &includes)?;
+    let mut descriptors = protox::compile(&files, &includes)?;
     if out.exists() {
         fs::remove_dir_all(out)?;
     }
     fs::create_dir_all(out)?;
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    for file in &mut descriptors.file {
+        keep_encoded(file);
+    }
     tonic_prost_build::configure()
         .out_dir(out)
         .include_file("mod.rs")
@@ -63,6 +74,20 @@ fn generate(root: &Path, out: &Path, folders: &[&str]) -> Result<()> {
         .bytes(".")
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// Makes the fields of [`ENCODED`] bytes.
+fn keep_encoded(file: &mut FileDescriptorProto) {
+    let package = file.package().to_owned();
+    for message in &mut file.message_type {
+        let name = message.name().to_owned();
+        for field in &mut message.field {
+            if ENCODED.contains(&(package.as_str(), name.as_str(), field.name())) {
+                field.set_type(field_descriptor_proto::Type::Bytes);
+                field.type_name = None;
+            }
+        }
+    }
 }
 
 fn collect(dir: &Path, into: &mut Vec<PathBuf>) -> Result<()> {

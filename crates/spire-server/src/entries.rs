@@ -16,11 +16,9 @@ mod key;
 mod snapshot;
 mod sorted;
 mod view;
-mod wire;
 
 pub use cache::{EntryCache, EntryCacheError, EntryCacheSettings, EntryCacheTask};
 pub use doorbell::{Doorbell, DoorbellStream, Ring};
 pub use entry::{AGENT_MASK, IndexedEntry};
 pub use snapshot::CachedAgent;
 pub use view::AuthorizedEntries;
-pub use wire::{EntryDetail, RawAuthorizedEntries, RawSyncPage};

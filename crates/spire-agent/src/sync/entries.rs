@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use prost::Message as _;
 use spire_proto::server::entry::v1::entry_client::EntryClient;
 use spire_proto::server::entry::v1::{
     EntryRevision, GetAuthorizedEntriesRequest, SyncAuthorizedEntriesRequest, SyncAuthorizedEntriesResponse,
@@ -51,18 +53,20 @@ impl<'a> Pull<'a> {
         Self { known, seen: HashSet::new(), changed: Vec::new(), missing: Vec::new() }
     }
 
-    fn entries(&mut self, entries: &[types::Entry]) {
-        for wire in entries {
-            match AgentEntry::from_wire(wire) {
+    fn entries(&mut self, entries: &[Bytes]) -> Result<(), Fault> {
+        for encoded in entries {
+            let wire = types::Entry::decode(encoded.clone()).map_err(undecodable)?;
+            match AgentEntry::from_wire(&wire) {
                 Ok(entry) => {
                     self.seen.insert(entry.id.clone());
                     if self.known.get(&entry.id).is_none_or(|known| **known != entry) {
                         self.changed.push(Arc::new(entry));
                     }
                 }
-                Err(error) => log_malformed(wire, &error),
+                Err(error) => log_malformed(&wire, &error),
             }
         }
+        Ok(())
     }
 
     fn revisions(&mut self, revisions: &[EntryRevision]) {
@@ -107,6 +111,11 @@ fn log_malformed(wire: &types::Entry, error: &str) {
     );
 }
 
+/// As of a whole message that cannot be read.
+fn undecodable(error: prost::DecodeError) -> Fault {
+    broken(Status::internal(format!("failed to decode Protobuf message: {error}")))
+}
+
 fn broken(status: Status) -> Fault {
     Fault::rpc(&status)
 }
@@ -131,7 +140,7 @@ pub(super) async fn sync(channel: Channel, known: &Known) -> Result<EntryUpdate,
     let mut answer = next(&mut answers).await?;
     if answer.entry_revisions.is_empty() {
         // It is the complete list already (AG-310).
-        pull.entries(&answer.entries);
+        pull.entries(&answer.entries)?;
         return Ok(pull.finish());
     }
     let page = answer.entry_revisions.len();
@@ -154,7 +163,7 @@ pub(super) async fn sync(channel: Channel, known: &Known) -> Result<EntryUpdate,
             if !answer.entry_revisions.is_empty() {
                 return Err(Fault::new("unexpected entry revisions in response while requesting entries"));
             }
-            pull.entries(&answer.entries);
+            pull.entries(&answer.entries)?;
             if !answer.more {
                 break;
             }
@@ -169,7 +178,7 @@ pub(super) async fn fetch_all(channel: Channel, known: &Known) -> Result<EntryUp
     let request = GetAuthorizedEntriesRequest { output_mask: Some(mask()) };
     let answer = client.get_authorized_entries(request).await.map_err(broken)?.into_inner();
     let mut pull = Pull::new(known);
-    pull.entries(&answer.entries);
+    pull.entries(&answer.entries)?;
     Ok(pull.finish())
 }
 
@@ -188,6 +197,10 @@ mod tests {
             revision_number: revision,
             ..types::Entry::default()
         }
+    }
+
+    fn encoded(entries: &[types::Entry]) -> Vec<Bytes> {
+        entries.iter().map(|entry| entry.encode_to_vec().into()).collect()
     }
 
     fn known(entries: &[types::Entry]) -> Known {
@@ -210,7 +223,7 @@ mod tests {
             revision("c", -1),
         ]);
         assert_eq!(pull.missing, ["b", "d"]);
-        pull.entries(&[wire("b", 2), wire("d", 0), types::Entry::default()]);
+        pull.entries(&encoded(&[wire("b", 2), wire("d", 0), types::Entry::default()])).unwrap();
         let update = pull.finish();
         let changed: Vec<&str> = update.changed.iter().map(|entry| &*entry.id).collect();
         assert_eq!((changed, &update.removed[..]), (vec!["b", "d"], &["c".into()][..]));
@@ -221,7 +234,7 @@ mod tests {
         // AG-310
         let known = known(&[wire("a", 1)]);
         let mut pull = Pull::new(&known);
-        pull.entries(&[wire("a", 1)]);
+        pull.entries(&encoded(&[wire("a", 1)])).unwrap();
         let update = pull.finish();
         assert!(update.changed.is_empty() && update.removed.is_empty());
     }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::BufMut;
 use rustix::net::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
@@ -85,12 +86,11 @@ impl AsyncRead for LocalStream {
                 buffer.advance(due);
                 return Poll::Ready(Ok(()));
             }
-            // Before the buffer is cleared: mostly there is nothing to read.
             ready!(this.stream.poll_read_ready(context))?;
-            let room = buffer.initialize_unfilled();
-            let length = room.len().min(wanted.unwrap_or(usize::MAX));
-            let room = &mut room[..length];
-            let read = match this.stream.try_read(room) {
+            // Never cleared, so that of a large buffer only as much gets memory as is read.
+            let before = buffer.filled().len();
+            let mut room = BufMut::limit(&mut *buffer, wanted.unwrap_or(usize::MAX));
+            let read = match this.stream.try_read_buf(&mut room) {
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => return Poll::Ready(Err(error)),
@@ -98,13 +98,16 @@ impl AsyncRead for LocalStream {
             if read == 0 {
                 return Poll::Ready(Ok(()));
             }
-            if wanted.is_some() {
-                this.filter.hold(&room[..read]);
-                continue;
-            }
-            let passed = this.filter.pass(&mut room[..read]);
+            let fresh = &mut buffer.filled_mut()[before..];
+            let passed = match wanted {
+                Some(_) => {
+                    this.filter.hold(fresh);
+                    0
+                }
+                None => this.filter.pass(fresh),
+            };
+            buffer.set_filled(before + passed);
             if passed > 0 {
-                buffer.advance(passed);
                 return Poll::Ready(Ok(()));
             }
         }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use spire_datastore::ListEntries;
 use spire_proto::convert::entry::{entry, entry_mask, entry_to_wire};
@@ -382,7 +383,7 @@ async fn sync(
     let mask = entry_mask(first.output_mask.as_ref());
     let entries = authorized.as_slice();
     if entries.len() <= SYNC_PAGE {
-        let entries = entries.iter().map(|entry| entry.masked(&mask)).collect();
+        let entries = entries.iter().map(|entry| entry.encoded(&mask)).collect();
         let _ = replies.send(Ok(entries_page(entries, false))).await;
         return Ok(());
     }
@@ -413,7 +414,7 @@ async fn sync(
                     return Ok(());
                 }
             }
-            page.push(entry.masked(&mask));
+            page.push(entry.encoded(&mask));
         }
         if replies.send(Ok(entries_page(page, false))).await.is_err() {
             return Ok(());
@@ -422,7 +423,7 @@ async fn sync(
     Ok(())
 }
 
-fn entries_page(entries: Vec<types::Entry>, more: bool) -> SyncAuthorizedEntriesResponse {
+fn entries_page(entries: Vec<Bytes>, more: bool) -> SyncAuthorizedEntriesResponse {
     SyncAuthorizedEntriesResponse { entry_revisions: Vec::new(), entries, more }
 }
 
@@ -493,7 +494,7 @@ impl EntryService for EntryApi {
         let call = Call::of(&request)?;
         let mask = entry_mask(request.into_inner().output_mask.as_ref());
         let answer = self.authorized(&call).map(|authorized| GetAuthorizedEntriesResponse {
-            entries: authorized.iter().map(|entry| entry.masked(&mask)).collect(),
+            entries: authorized.iter().map(|entry| entry.encoded(&mask)).collect(),
         });
         call.conclude(answer)
     }

@@ -1,5 +1,6 @@
 //! One entry as the index keeps it: encoded once, sent many times.
 
+use bytes::Bytes;
 use prost::Message as _;
 use spire_proto::convert::entry::entry_to_wire;
 use spire_proto::types;
@@ -108,13 +109,8 @@ impl IndexedEntry {
     }
 
     /// An encoded `types.Entry` with the fields of [`AGENT_MASK`].
-    pub fn agent_wire(&self) -> &[u8] {
+    fn agent_wire(&self) -> &[u8] {
         self.wire.get(..self.agent_len as usize).unwrap_or(&self.wire)
-    }
-
-    /// An encoded `types.Entry` with every field.
-    pub fn full_wire(&self) -> &[u8] {
-        &self.wire
     }
 
     /// The whole entry as a message.
@@ -123,8 +119,17 @@ impl IndexedEntry {
         types::Entry::decode(&*self.wire).unwrap_or_default()
     }
 
+    /// The entry as an encoded message, cut to the mask; free of work for what agents ask for.
+    pub fn encoded(&self, mask: &EntryMask) -> Bytes {
+        match *mask {
+            AGENT_MASK => Bytes::copy_from_slice(self.agent_wire()),
+            EntryMask::ALL => Bytes::copy_from_slice(&self.wire),
+            _ => self.masked(mask).encode_to_vec().into(),
+        }
+    }
+
     /// The entry as a message, cut to the mask.
-    pub fn masked(&self, mask: &EntryMask) -> types::Entry {
+    fn masked(&self, mask: &EntryMask) -> types::Entry {
         cut(self.message(), mask)
     }
 
@@ -195,7 +200,8 @@ pub(super) mod tests {
                 entry_to_wire(&full, &AGENT_MASK)
             );
             for mask in [AGENT_MASK, REST_MASK, EntryMask::ALL] {
-                assert_eq!(indexed.masked(&mask), entry_to_wire(&full, &mask));
+                let encoded = types::Entry::decode(indexed.encoded(&mask)).unwrap();
+                assert_eq!(encoded, entry_to_wire(&full, &mask));
             }
         }
     }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use prost::Message as _;
 use spire_crypto::x509::{Certificate, CertificateRequest};
 use spire_crypto::{KeyType, PrivateKey, PublicKey, SignError, SignatureScheme, Signer};
 use spire_net::incoming::{IncomingOptions, tls_incoming};
@@ -147,7 +148,8 @@ async fn answer(server: Arc<Server>, request: http::Request<Body>) -> http::Resp
                 let server = server.clone();
                 async move {
                     server.admit()?;
-                    let entries = server.entries.lock().clone();
+                    let entries = server.entries.lock();
+                    let entries = entries.iter().map(|entry| entry.encode_to_vec().into()).collect();
                     let answer = entry::SyncAuthorizedEntriesResponse { entries, ..Default::default() };
                     Ok::<_, Status>(once(answer))
                 }

@@ -157,10 +157,10 @@ pub struct GetAuthorizedEntriesRequest {
     #[prost(message, optional, tag = "1")]
     pub output_mask: ::core::option::Option<super::super::super::types::EntryMask>,
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetAuthorizedEntriesResponse {
-    #[prost(message, repeated, tag = "1")]
-    pub entries: ::prost::alloc::vec::Vec<super::super::super::types::Entry>,
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SyncAuthorizedEntriesRequest {
@@ -173,8 +173,8 @@ pub struct SyncAuthorizedEntriesRequest {
 pub struct SyncAuthorizedEntriesResponse {
     #[prost(message, repeated, tag = "1")]
     pub entry_revisions: ::prost::alloc::vec::Vec<EntryRevision>,
-    #[prost(message, repeated, tag = "2")]
-    pub entries: ::prost::alloc::vec::Vec<super::super::super::types::Entry>,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub entries: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
     #[prost(bool, tag = "3")]
     pub more: bool,
 }

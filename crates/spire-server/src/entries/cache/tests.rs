@@ -215,38 +215,6 @@ async fn agent_row_is_never_older_than_the_last_local_change() {
     s.until(|| s.cache.fresh_agent(&name).is_some()).await;
 }
 
-#[tokio::test]
-async fn raw_responses_decode_as_upstreams_messages() {
-    // SA-086, SA-087
-    use prost::Message as _;
-    use spire_proto::server::entry::v1::{GetAuthorizedEntriesResponse, SyncAuthorizedEntriesResponse};
-
-    use super::super::wire::{EntryDetail, RawAuthorizedEntries, RawSyncPage};
-    let s = Server::new().await;
-    let entries = s.cache.authorized_entries(&id("/spire/agent/a")).as_slice().to_vec();
-    let full: Vec<_> = entries.iter().map(|entry| entry.message()).collect();
-    let cut: Vec<_> = entries.iter().map(|entry| entry.masked(&super::super::AGENT_MASK)).collect();
-    for (detail, more) in
-        [(EntryDetail::Agent, false), (EntryDetail::Full, true), (EntryDetail::Revision, true)]
-    {
-        let page = RawSyncPage { entries: entries.clone(), detail, more };
-        let bytes = page.encode_to_vec();
-        assert_eq!(bytes.len(), page.encoded_len());
-        let decoded = SyncAuthorizedEntriesResponse::decode(&*bytes).unwrap();
-        assert_eq!(decoded.more, more);
-        match detail {
-            EntryDetail::Agent => assert_eq!(decoded.entries, cut),
-            EntryDetail::Full => assert_eq!(decoded.entries, full),
-            EntryDetail::Revision => {
-                assert_eq!(decoded.entry_revisions[0].id, "first");
-                assert_eq!(decoded.entry_revisions[0].created_at, NOW);
-            }
-        }
-    }
-    let bytes = RawAuthorizedEntries { entries, detail: EntryDetail::Full }.encode_to_vec();
-    assert_eq!(GetAuthorizedEntriesResponse::decode(&*bytes).unwrap().entries, full);
-}
-
 fn proc_self() -> (f64, f64) {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
@@ -319,12 +287,8 @@ async fn speed_of_index() {
     let mut bytes = 0;
     for _ in 0..10_000 {
         let view = cache.authorized_entries(&name);
-        let page = super::super::wire::RawSyncPage {
-            entries: view.as_slice()[..100].to_vec(),
-            detail: super::super::wire::EntryDetail::Agent,
-            more: false,
-        };
-        bytes += prost::Message::encode_to_vec(&page).len();
+        let encoded = view.as_slice()[..100].iter().map(|entry| entry.encoded(&super::super::AGENT_MASK));
+        bytes += encoded.map(|entry| entry.len()).sum::<usize>();
     }
     println!("sync page of 100: {:?}, {} bytes", began.elapsed() / 10_000, bytes / 10_000);
     shutdown.trigger();
