@@ -31,6 +31,35 @@ pub(super) struct Alias {
 
 type Place = (Key, u32);
 
+/// Entries that are read for a snapshot without any (SA-230).
+#[derive(Debug)]
+pub(super) struct Loaded {
+    keys: Arc<Keys>,
+    trust_domain: TrustDomain,
+    entries: Vec<Arc<IndexedEntry>>,
+}
+
+impl Loaded {
+    pub(super) fn new(snapshot: &Snapshot) -> Self {
+        Self {
+            keys: Arc::clone(&snapshot.keys),
+            trust_domain: snapshot.trust_domain.clone(),
+            entries: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, entry: &Entry) {
+        if belongs(entry, &self.trust_domain) {
+            let seq = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+            self.entries.push(Arc::new(IndexedEntry::new(entry, seq, &self.keys)));
+        }
+    }
+}
+
+fn belongs(entry: &Entry, trust_domain: &TrustDomain) -> bool {
+    entry.spiffe_id.is_member_of(trust_domain) && entry.parent_id.is_member_of(trust_domain)
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
     pub(super) keys: Arc<Keys>,
@@ -166,12 +195,39 @@ impl Snapshot {
         found
     }
 
+    /// The same with these entries in the place of its own, of which it must have none.
+    pub(super) fn with_entries(self, loaded: Loaded) -> Self {
+        let all = || loaded.entries.iter();
+        let mut filled = Self {
+            next_seq: self.next_seq.wrapping_add(u32::try_from(loaded.entries.len()).unwrap_or(u32::MAX)),
+            by_id: SortedMap::from_unsorted(all().map(|entry| (entry.key, Arc::clone(entry))).collect()),
+            by_parent: SortedMap::from_unsorted(
+                all().map(|entry| ((entry.parent, entry.seq), Arc::clone(entry))).collect(),
+            ),
+            by_spiffe_id: SortedMap::from_unsorted(
+                all().map(|entry| ((entry.spiffe, entry.seq), Arc::clone(entry))).collect(),
+            ),
+            ..self
+        };
+        for entry in all() {
+            if filled.is_alias(entry) {
+                filled.insert_alias(entry);
+            }
+        }
+        filled
+    }
+
+    fn insert_alias(&mut self, entry: &Arc<IndexedEntry>) {
+        let selectors: Arc<[Key]> = self.selectors_of(entry).into();
+        if let Some(first) = selectors.first().copied() {
+            self.aliases.insert((first, entry.seq), Alias { entry: Arc::clone(entry), selectors });
+        }
+    }
+
     /// Puts the entry in, or takes it out if it left the trust domain (SA-230, SA-249). Returns the version before
     /// and after, if they differ.
     pub(super) fn put_entry(&mut self, entry: &Entry) -> Option<Change> {
-        if !entry.spiffe_id.is_member_of(&self.trust_domain)
-            || !entry.parent_id.is_member_of(&self.trust_domain)
-        {
+        if !belongs(entry, &self.trust_domain) {
             return self.remove_entry(&entry.id);
         }
         let old = self.by_id.get(&self.keys.entry_id(&entry.id)).cloned();
@@ -186,10 +242,7 @@ impl Snapshot {
         self.by_parent.insert((new.parent, seq), Arc::clone(&new));
         self.by_spiffe_id.insert((new.spiffe, seq), Arc::clone(&new));
         if self.is_alias(&new) {
-            let selectors: Arc<[Key]> = self.keys.selectors(&entry.selectors).into();
-            if let Some(first) = selectors.first().copied() {
-                self.aliases.insert((first, seq), Alias { entry: Arc::clone(&new), selectors });
-            }
+            self.insert_alias(&new);
         }
         Some(Change { old, new: Some(new) })
     }

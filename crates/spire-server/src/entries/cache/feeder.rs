@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use super::super::affected::Affected;
 use super::super::event_feed::EventFeed;
 use super::super::key::Key;
-use super::super::snapshot::{Change, Snapshot};
+use super::super::snapshot::{Change, Loaded, Snapshot};
 use super::{EntryCache, EntryCacheSettings};
 
 /// Entries read at a time by a full load.
@@ -320,38 +320,12 @@ impl Feeder {
     /// Reads everything and publishes what differs.
     async fn reload(&mut self) -> Result<(), DatastoreError> {
         let agent_commits = self.store.agent_commits();
-        let first = self.snapshot.version == 0;
-        let mut next = self.snapshot.clone();
         let mut affected = Affected::default();
-        let mut changes: Vec<Change> = Vec::new();
-        let mut keep = |change: Option<Change>| {
-            // Nobody has a view yet before the first load is done.
-            if !first {
-                changes.extend(change);
-            }
+        // Nobody has a view yet before the first load is done.
+        let (mut next, changes) = match self.snapshot.version {
+            0 => (self.load().await?, Vec::new()),
+            _ => self.compare().await?,
         };
-        let mut seen: HashSet<Key> = HashSet::new();
-        let (mut pages, reader) = read_ahead(self.store.clone());
-        while let Some(entries) = pages.recv().await {
-            for entry in &entries? {
-                keep(next.put_entry(entry));
-                if !first {
-                    seen.insert(next.keys.entry_id(&entry.id));
-                }
-            }
-        }
-        // What a reader that died did not bring must not count as gone.
-        if let Err(died) = reader.await
-            && let Ok(panic) = died.try_into_panic()
-        {
-            std::panic::resume_unwind(panic);
-        }
-        if !first {
-            let gone: Vec<_> = next.entries().filter(|entry| !seen.contains(&entry.key)).cloned().collect();
-            for entry in gone {
-                keep(next.remove_entry(entry.id()));
-            }
-        }
         let now = OffsetDateTime::from_unix_timestamp(self.clock.unix()).ok();
         let request = ListAgents { valid_at: now, fetch_selectors: true, ..ListAgents::default() };
         let (agents, _) = self.store.list_agents(&request).await?;
@@ -372,6 +346,44 @@ impl Feeder {
         (self.reload_wanted, self.loaded_at) = (false, self.clock.monotonic());
         self.pending_entries.clear();
         self.pending_agents.clear();
+        Ok(())
+    }
+
+    /// Everything for an index that is empty.
+    async fn load(&self) -> Result<Snapshot, DatastoreError> {
+        let mut loaded = Loaded::new(&self.snapshot);
+        self.for_each_entry(|entry| loaded.add(entry)).await?;
+        Ok(self.snapshot.clone().with_entries(loaded))
+    }
+
+    /// Everything, and in what it differs from the index.
+    async fn compare(&self) -> Result<(Snapshot, Vec<Change>), DatastoreError> {
+        let mut next = self.snapshot.clone();
+        let mut changes = Vec::new();
+        let mut seen: HashSet<Key> = HashSet::new();
+        self.for_each_entry(|entry| {
+            changes.extend(next.put_entry(entry));
+            seen.insert(next.keys.entry_id(&entry.id));
+        })
+        .await?;
+        let gone: Vec<_> = next.entries().filter(|entry| !seen.contains(&entry.key)).cloned().collect();
+        for entry in gone {
+            changes.extend(next.remove_entry(entry.id()));
+        }
+        Ok((next, changes))
+    }
+
+    async fn for_each_entry(&self, mut act: impl FnMut(&Entry)) -> Result<(), DatastoreError> {
+        let (mut pages, reader) = read_ahead(self.store.clone());
+        while let Some(entries) = pages.recv().await {
+            entries?.iter().for_each(&mut act);
+        }
+        // What a reader that died did not bring must not count as gone.
+        if let Err(died) = reader.await
+            && let Ok(panic) = died.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
         Ok(())
     }
 
