@@ -1,12 +1,17 @@
 //! Workload API messages, encoded so that equal content gives equal bytes: the maps are lists in a fixed order.
+//!
+//! Each is framed as gRPC sends it, so that all streams share it down to the socket.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes};
 use prost::Message;
 use spire_proto::workload::X509svid;
 
 use super::{AgentBundle, WorkloadSvid};
+
+/// What gRPC puts before each message.
+pub(super) const PREFIX_LEN: usize = 5;
 
 /// One item of a map from trust domain to bundle.
 #[derive(Clone, PartialEq, Message)]
@@ -49,7 +54,7 @@ pub(super) fn x509_svids(svids: &[Arc<WorkloadSvid>], own: &Bytes, federated: &[
         hint: svid.entry.hint.clone(),
     });
     let federated_bundles = federated.iter().map(x509_item).collect();
-    wiped(X509Svids { svids: svids.collect(), federated_bundles }.encode_to_vec())
+    wiped(framed(&X509Svids { svids: svids.collect(), federated_bundles }))
 }
 
 /// Holds keys, so it is wiped when nobody needs it any more.
@@ -57,17 +62,28 @@ fn wiped(message: Vec<u8>) -> Bytes {
     Bytes::from_owner(zeroize::Zeroizing::new(message))
 }
 
+/// A flag, the length, and the message. Made in one piece, because a buffer that grows leaves keys behind.
+fn framed(message: &impl Message) -> Vec<u8> {
+    let length = message.encoded_len();
+    let mut frame = Vec::with_capacity(PREFIX_LEN + length);
+    frame.put_u8(0); // not compressed
+    // No client takes one of 4 GiB, whatever the length says.
+    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    message.encode(&mut frame).expect("a vector has room for everything");
+    frame
+}
+
 fn x509_item(bundle: &Arc<AgentBundle>) -> MapItem {
     MapItem { key: bundle.name.clone(), value: bundle.x509.clone() }
 }
 
 pub(super) fn x509_bundles<'a>(bundles: impl Iterator<Item = &'a Arc<AgentBundle>>) -> Bytes {
-    X509Bundles { bundles: bundles.map(x509_item).collect() }.encode_to_vec().into()
+    framed(&X509Bundles { bundles: bundles.map(x509_item).collect() }).into()
 }
 
 pub(super) fn jwt_bundles<'a>(bundles: impl Iterator<Item = &'a Arc<AgentBundle>>) -> Bytes {
     let items = bundles.map(|bundle| MapItem { key: bundle.name.clone(), value: bundle.jwks.clone() });
-    JwtBundles { bundles: items.collect() }.encode_to_vec().into()
+    framed(&JwtBundles { bundles: items.collect() }).into()
 }
 
 #[cfg(test)]
@@ -90,5 +106,14 @@ mod tests {
         let bundles = JwtBundles { bundles: vec![item] };
         let read = JwtBundlesResponse::decode(&bundles.encode_to_vec()[..]).unwrap();
         assert_eq!(read.bundles["spiffe://a"].as_ref(), b"b");
+    }
+
+    #[test]
+    fn a_message_is_framed_in_a_buffer_that_never_grew() {
+        let item = MapItem { key: "a".repeat(300), value: Bytes::new() };
+        let frame = framed(&item);
+        let message = item.encode_to_vec();
+        assert_eq!(frame[..PREFIX_LEN], [0, 0, 0, 1, 47]);
+        assert_eq!((&frame[PREFIX_LEN..], frame.capacity()), (&message[..], PREFIX_LEN + 303));
     }
 }

@@ -147,6 +147,11 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// Sorted.
+    pub fn selectors(&self) -> &[Selector] {
+        &self.slot.selectors
+    }
+
     pub fn current(&self) -> Arc<View> {
         self.view.borrow().clone()
     }

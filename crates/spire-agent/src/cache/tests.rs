@@ -74,7 +74,7 @@ impl Fixture {
 }
 
 fn ids(view: &View) -> Vec<String> {
-    let response = X509svidResponse::decode(view.x509_svids()).unwrap();
+    let response = X509svidResponse::decode(view.x509_svids().slice(response::PREFIX_LEN..)).unwrap();
     response.svids.into_iter().map(|svid| svid.spiffe_id).collect()
 }
 

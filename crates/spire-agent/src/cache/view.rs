@@ -9,7 +9,8 @@ use super::records::Records;
 use super::response;
 use super::{AgentBundle, AgentEntry, BundleSet, WorkloadSvid};
 
-/// What one set of selectors is entitled to, at one moment. Answers are made at the first question and kept.
+/// What one set of selectors is entitled to, at one moment. Answers are made at the first question and kept, framed
+/// as gRPC sends them.
 #[derive(Debug, Default)]
 pub struct View {
     /// Matching entries, one per hint, in the order of their ids; for tokens.
@@ -98,7 +99,7 @@ impl View {
         self.own.iter().chain(&self.federated)
     }
 
-    /// An encoded `X509SVIDResponse` (AG-484).
+    /// A framed `X509SVIDResponse` (AG-484).
     pub fn x509_svids(&self) -> Bytes {
         let build = || {
             let own = self.own.as_ref().map(|own| own.x509.clone()).unwrap_or_default();
@@ -107,12 +108,12 @@ impl View {
         self.x509_svids.get_or_init(build).clone()
     }
 
-    /// An encoded `X509BundlesResponse` (AG-487).
+    /// A framed `X509BundlesResponse` (AG-487).
     pub fn x509_bundles(&self) -> Bytes {
         self.x509_bundles.get_or_init(|| response::x509_bundles(self.bundles())).clone()
     }
 
-    /// An encoded `JWTBundlesResponse` (AG-488).
+    /// A framed `JWTBundlesResponse` (AG-488).
     pub fn jwt_bundles(&self) -> Bytes {
         self.jwt_bundles.get_or_init(|| response::jwt_bundles(self.bundles())).clone()
     }

@@ -1,19 +1,25 @@
 //! The gRPC side of the Workload API: bytes in, bytes out, so that an answer is encoded once for all who get it.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes};
 use futures::future::BoxFuture;
+use futures::{Stream, StreamExt as _};
 use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use prost::Message;
 use spire_net::local::LocalPeer;
 use spire_proto::workload::{JwtsvidRequest, ValidateJwtsvidRequest};
 use tonic::body::Body;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::{GRPC_CONTENT_TYPE, MetadataValue};
 use tonic::server::{Grpc, NamedService};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tower::service_fn;
 
 use super::{Fetch, WorkloadApi};
@@ -39,81 +45,140 @@ impl tower::Service<http::Request<Body>> for WorkloadService {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let api = self.0.clone();
-        Box::pin(async move { Ok(route(api, request).await) })
+        route(self.0.clone(), request)
     }
 }
 
-async fn route(api: Arc<WorkloadApi>, request: http::Request<Body>) -> http::Response<Body> {
-    let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
-    let known = matches!(
-        method.as_str(),
-        "FetchX509SVID"
-            | "FetchX509Bundles"
-            | "FetchJWTSVID"
-            | "FetchJWTBundles"
-            | "ValidateJWTSVID"
-            | "FetchWITSVID"
-            | "FetchWITBundles"
-    );
-    if !known {
-        let text = format!("unknown method {method} for service SpiffeWorkloadAPI");
-        return Status::unimplemented(text).into_http();
+#[derive(Debug, Clone, Copy)]
+enum Method {
+    Stream(Fetch),
+    FetchJwtSvid,
+    ValidateJwtSvid,
+    Unimplemented(&'static str),
+}
+
+impl Method {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "FetchX509SVID" => Self::Stream(Fetch::X509Svid),
+            "FetchX509Bundles" => Self::Stream(Fetch::X509Bundles),
+            "FetchJWTBundles" => Self::Stream(Fetch::JwtBundles),
+            "FetchJWTSVID" => Self::FetchJwtSvid,
+            "ValidateJWTSVID" => Self::ValidateJwtSvid,
+            "FetchWITSVID" => Self::Unimplemented("fetching WIT-SVIDs is not implemented"),
+            "FetchWITBundles" => Self::Unimplemented("fetching WIT bundles is not implemented"),
+            _ => return None,
+        })
     }
+}
+
+/// A future for each kind of call: one for all would be as large as the largest.
+fn route(
+    api: Arc<WorkloadApi>,
+    request: http::Request<Body>,
+) -> BoxFuture<'static, Result<http::Response<Body>, Infallible>> {
+    match method(&request) {
+        Ok(Method::Stream(fetch)) => Box::pin(async move {
+            let answer = stream(api, fetch, request).await;
+            Ok(answer.unwrap_or_else(Status::into_http))
+        }),
+        Ok(Method::FetchJwtSvid) => Box::pin(async move { Ok(fetch_jwt_svid(api, request).await) }),
+        Ok(Method::ValidateJwtSvid) => Box::pin(async move { Ok(validate_jwt_svid(api, request).await) }),
+        Ok(Method::Unimplemented(text)) => Box::pin(ready(Ok(Status::unimplemented(text).into_http()))),
+        Err(status) => Box::pin(ready(Ok(status.into_http()))),
+    }
+}
+
+fn method(request: &http::Request<Body>) -> Result<Method, Status> {
+    let name = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let method = Method::named(name).ok_or_else(|| {
+        Status::unimplemented(format!("unknown method {name} for service SpiffeWorkloadAPI"))
+    })?;
     if !has_security_header(request.headers()) {
-        return Status::invalid_argument("security header missing from request").into_http();
+        return Err(Status::invalid_argument("security header missing from request"));
     }
-    let mut grpc = Grpc::new(Raw);
-    match method.as_str() {
-        "FetchX509SVID" => grpc.server_streaming(streaming(api, Fetch::X509Svid), request).await,
-        "FetchX509Bundles" => grpc.server_streaming(streaming(api, Fetch::X509Bundles), request).await,
-        "FetchJWTBundles" => grpc.server_streaming(streaming(api, Fetch::JwtBundles), request).await,
-        "FetchJWTSVID" => {
-            let fetch = service_fn(move |request: Request<Bytes>| {
-                let api = api.clone();
-                async move {
-                    let peer = peer(&request);
-                    let message: JwtsvidRequest = decoded(request.into_inner())?;
-                    let answer = api.fetch_jwt_svid(peer.as_ref(), message).await?;
-                    Ok::<_, Status>(Response::new(Bytes::from(answer.encode_to_vec())))
-                }
-            });
-            grpc.unary(fetch, request).await
-        }
-        "ValidateJWTSVID" => {
-            let validate = service_fn(move |request: Request<Bytes>| {
-                let api = api.clone();
-                async move {
-                    let peer = peer(&request);
-                    let message: ValidateJwtsvidRequest = decoded(request.into_inner())?;
-                    let answer = api.validate_jwt_svid(peer.as_ref(), message).await?;
-                    Ok::<_, Status>(Response::new(Bytes::from(answer.encode_to_vec())))
-                }
-            });
-            grpc.unary(validate, request).await
-        }
-        "FetchWITSVID" => Status::unimplemented("fetching WIT-SVIDs is not implemented").into_http(),
-        _ => Status::unimplemented("fetching WIT bundles is not implemented").into_http(),
-    }
+    Ok(method)
 }
 
-fn streaming(
+async fn fetch_jwt_svid(api: Arc<WorkloadApi>, request: http::Request<Body>) -> http::Response<Body> {
+    let fetch = service_fn(move |request: Request<Bytes>| {
+        let api = api.clone();
+        async move {
+            let peer = request.extensions().get::<LocalPeer>().cloned();
+            let message: JwtsvidRequest = decoded(request.into_inner())?;
+            let answer = api.fetch_jwt_svid(peer.as_ref(), message).await?;
+            Ok::<_, Status>(Response::new(Bytes::from(answer.encode_to_vec())))
+        }
+    });
+    Grpc::new(Raw).unary(fetch, request).await
+}
+
+async fn validate_jwt_svid(api: Arc<WorkloadApi>, request: http::Request<Body>) -> http::Response<Body> {
+    let validate = service_fn(move |request: Request<Bytes>| {
+        let api = api.clone();
+        async move {
+            let peer = request.extensions().get::<LocalPeer>().cloned();
+            let message: ValidateJwtsvidRequest = decoded(request.into_inner())?;
+            let answer = api.validate_jwt_svid(peer.as_ref(), message).await?;
+            Ok::<_, Status>(Response::new(Bytes::from(answer.encode_to_vec())))
+        }
+    });
+    Grpc::new(Raw).unary(validate, request).await
+}
+
+/// What `Grpc::server_streaming` does, but its body copies each answer into a buffer that it keeps.
+async fn stream(
     api: Arc<WorkloadApi>,
     fetch: Fetch,
-) -> impl tower::Service<
-    Request<Bytes>,
-    Response = Response<super::streams::Answers>,
-    Error = Status,
-    Future = BoxFuture<'static, Result<Response<super::streams::Answers>, Status>>,
-> {
-    service_fn(move |request: Request<Bytes>| -> BoxFuture<'static, Result<Response<_>, Status>> {
-        let api = api.clone();
-        Box::pin(async move { Ok(Response::new(api.watch(fetch, peer(&request)).await?)) })
-    })
+    request: http::Request<Body>,
+) -> Result<http::Response<Body>, Status> {
+    let (mut parts, request) = request.into_parts();
+    not_compressed(&parts.headers)?;
+    let peer = parts.extensions.remove::<LocalPeer>();
+    // A caller may have to wait for long.
+    drop(parts);
+    read(request).await?;
+    let mut response = http::Response::new(body(api.watch(fetch, peer).await?));
+    response.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
+    Ok(response)
 }
 
-fn peer(request: &Request<Bytes>) -> Option<LocalPeer> {
-    request.extensions().get::<LocalPeer>().cloned()
+/// As tonic refuses what it cannot decompress.
+fn not_compressed(headers: &HeaderMap) -> Result<(), Status> {
+    let Some(encoding) = headers.get("grpc-encoding").filter(|value| *value != "identity") else {
+        return Ok(());
+    };
+    let bytes = encoding.as_bytes();
+    let name = str::from_utf8(bytes).map_or_else(|_| format!("{bytes:?}"), str::to_owned);
+    let text = format!("Content is compressed with `{name}` which isn't supported");
+    let mut status = Status::unimplemented(text);
+    status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static("identity"));
+    Err(status)
+}
+
+/// The request is a message without fields; it has to be there.
+async fn read(body: Body) -> Result<(), Status> {
+    let mut messages = Streaming::new_request(Raw, body, None, None);
+    messages.message().await?.ok_or_else(|| Status::internal("Missing request message."))?;
+    // To the end, as tonic does.
+    messages.trailers().await?;
+    Ok(())
+}
+
+/// `answers` are framed and go out as they are; a status ends them.
+fn body(answers: impl Stream<Item = Result<Bytes, Status>> + Send + 'static) -> Body {
+    Body::new(StreamBody::new(answers.map(frame)))
+}
+
+fn frame(answer: Result<Bytes, Status>) -> Result<Frame<Bytes>, Status> {
+    match answer {
+        Ok(answer) => Ok(Frame::data(answer)),
+        Err(status) => {
+            let mut trailers = HeaderMap::new();
+            status.add_header(&mut trailers)?;
+            Ok(Frame::trailers(trailers))
+        }
+    }
 }
 
 fn decoded<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {
@@ -154,11 +219,6 @@ impl Encoder for Raw {
         target.put(item);
         Ok(())
     }
-
-    /// A stream keeps its buffer from the start; most send little.
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(256, 32 * 1024)
-    }
 }
 
 impl Decoder for Raw {
@@ -168,11 +228,87 @@ impl Decoder for Raw {
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         Ok(Some(source.copy_to_bytes(source.remaining())))
     }
+
+    /// Requests are short, those for streams empty.
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(256, 32 * 1024)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::{BodyExt as _, Full};
+    use spire_proto::workload::JwtBundlesResponse;
+    use spire_runtime::ManualClock;
+    use spire_types::{Bundle, TrustDomain};
+
     use super::*;
+    use crate::cache::{BundleSet, Cache};
+
+    async fn next(body: &mut Body) -> Option<Frame<Bytes>> {
+        body.frame().await.map(Result::unwrap)
+    }
+
+    #[tokio::test]
+    async fn streams_send_the_same_memory_and_end_with_a_status() {
+        let trust_domain = TrustDomain::from_name("example.org").unwrap();
+        let bundles = Arc::new(BundleSet::new(Bundle::empty(trust_domain)).unwrap());
+        let cache = Cache::new(bundles, 10, ManualClock::at_unix(0).shared());
+        let mut sent = Vec::new();
+        for _ in 0..2 {
+            let answers = [Ok(cache.view(Vec::new()).jwt_bundles()), Err(Status::unavailable("so long"))];
+            let mut body = body(futures::stream::iter(answers));
+            sent.push(next(&mut body).await.unwrap().into_data().unwrap());
+            let trailers = next(&mut body).await.unwrap().into_trailers().unwrap();
+            assert_eq!(
+                (&trailers["grpc-status"], &trailers["grpc-message"]),
+                (&"14".parse().unwrap(), &"so%20long".parse().unwrap())
+            );
+            assert!(next(&mut body).await.is_none());
+        }
+        assert_eq!(sent[0].as_ptr(), sent[1].as_ptr());
+        let (prefix, message) = sent[0].split_at(5);
+        let length = u32::try_from(message.len()).unwrap();
+        assert_eq!((prefix[0], &prefix[1..]), (0, &length.to_be_bytes()[..]));
+        let message = JwtBundlesResponse::decode(message).unwrap();
+        assert!(message.bundles.contains_key("spiffe://example.org"), "{message:?}");
+    }
+
+    #[tokio::test]
+    async fn a_request_for_a_stream_is_one_whole_message() {
+        for (request, refused) in [
+            (&[0, 0, 0, 0, 0][..], None),
+            (&[0, 0, 0, 0, 1, 7, 0, 0, 0, 0, 0], None),
+            (&[], Some("Missing request message.")),
+            (&[0, 0, 0], Some("Unexpected EOF decoding stream.")),
+            (&[0, 0, 0, 0, 0, 0], Some("Unexpected EOF decoding stream.")),
+            (
+                &[1, 0, 0, 0, 0],
+                Some(
+                    "protocol error: received message with compressed-flag but no grpc-encoding was specified",
+                ),
+            ),
+        ] {
+            let read = read(Body::new(Full::new(Bytes::from_static(request)))).await;
+            let status = read.err().map(|status| (status.code(), status.message().to_owned()));
+            assert_eq!(status, refused.map(|text| (Code::Internal, text.to_owned())), "{request:?}");
+        }
+    }
+
+    /// Our own way of reading a request must not be told from tonic's.
+    #[tokio::test]
+    async fn compressed_requests_are_refused_as_tonic_refuses_them() {
+        for encoding in [&b"identity"[..], b"gzip", b"\xff"] {
+            let mut request = http::Request::new(Body::new(Full::new(Bytes::from_static(&[0; 5]))));
+            let value = http::HeaderValue::from_bytes(encoding).unwrap();
+            request.headers_mut().insert("grpc-encoding", value);
+            let ours =
+                not_compressed(request.headers()).err().unwrap_or_else(|| Status::ok("")).into_http::<()>();
+            let service = service_fn(|_: Request<Bytes>| ready(Err::<Response<Bytes>, _>(Status::ok(""))));
+            let theirs = Grpc::new(Raw).unary(service, request).await;
+            assert_eq!(ours.headers(), theirs.headers());
+        }
+    }
 
     #[test]
     fn the_security_header_must_be_there_once_and_exactly() {

@@ -1,4 +1,3 @@
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,15 +6,11 @@ use futures::Stream;
 use spire_net::local::LocalPeer;
 use spire_runtime::logging::{LogLevel, LogValue};
 use spire_runtime::{Backoff, BackoffOptions, SystemRandom};
-use spire_types::Selector;
 use tonic::Status;
 
 use super::{Call, Fetch, WorkloadApi};
 use crate::attestation::shown;
 use crate::cache::{Subscription, View};
-
-/// Encoded messages.
-pub type Answers = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 
 /// Between lines about a caller who waits for its SVID (AG-345).
 const FIRST_LINE: Duration = Duration::from_millis(500);
@@ -26,34 +21,36 @@ struct Watch {
     api: Arc<WorkloadApi>,
     call: Call,
     fetch: Fetch,
-    selectors: Vec<Selector>,
     subscription: Subscription,
-    sent: Bytes,
+    last: Bytes,
+    /// `last` is the first answer and was not sent yet.
+    is_new: bool,
 }
 
 impl WorkloadApi {
-    /// The first answer as soon as it is complete, then one for each change (AG-483, AG-487).
+    /// The first answer as soon as it is complete, then one for each change (AG-483, AG-487). They are framed; the
+    /// last item is an error.
     pub(super) async fn watch(
         self: Arc<Self>,
         fetch: Fetch,
         peer: Option<LocalPeer>,
-    ) -> Result<Answers, Status> {
+    ) -> Result<impl Stream<Item = Result<Bytes, Status>> + Send + use<>, Status> {
         let call = self.call(fetch.name(), peer.as_ref());
         let selectors = self.attest(&call, peer.as_ref()).await?;
         self.limit(&call, fetch, &selectors)?;
-        let subscription = self.cache.subscribe(selectors.clone());
-        let mut watch = Watch { api: self, call, fetch, selectors, subscription, sent: Bytes::new() };
+        let subscription = self.cache.subscribe(selectors);
+        let mut watch = Watch { api: self, call, fetch, subscription, last: Bytes::new(), is_new: true };
         let view = watch.first().await?;
         let first = watch.answer(&view)?;
-        watch.sent(&view, &first);
-        let later = futures::stream::unfold(Some(watch), |watch| async move {
-            let mut watch = watch?;
-            let next = watch.next().await;
-            let open = next.is_ok();
-            Some((next, open.then_some(watch)))
-        });
-        let first = futures::stream::once(std::future::ready(Ok(first)));
-        Ok(Box::pin(futures::StreamExt::chain(first, later)))
+        watch.keep(&view, first);
+        // Borrowed while it waits: what was moved would take its room twice, for each stream.
+        Ok(futures::stream::unfold(Some(watch), |mut watch| async move {
+            let next = watch.as_mut()?.next().await;
+            if next.is_err() {
+                watch = None;
+            }
+            Some((next, watch))
+        }))
     }
 }
 
@@ -62,16 +59,14 @@ impl Watch {
         let mut waiting = Waiting { call: &self.call, over: false };
         let options = BackoffOptions { max_interval: Some(LAST_LINE), ..BackoffOptions::default() };
         let mut lines = Backoff::with(FIRST_LINE, options, self.api.clock.clone(), Arc::new(SystemRandom));
-        let settled = self.subscription.settled();
-        tokio::pin!(settled);
         let view = loop {
             let pause = self.api.clock.sleep(lines.next().unwrap_or(LAST_LINE));
             tokio::select! {
                 biased;
-                view = &mut settled => break Ok(view),
+                view = self.subscription.settled() => break Ok(view),
                 () = self.api.shutdown.cancelled() => break Err(stopping()),
                 () = pause => tracing::info!(
-                    selectors = shown(&self.selectors).as_value(),
+                    selectors = shown(self.subscription.selectors()).as_value(),
                     subsystem_name = "cache_manager",
                     "Waiting for SVID to get cached"
                 ),
@@ -83,14 +78,17 @@ impl Watch {
 
     /// Changes that do not change the answer are passed over.
     async fn next(&mut self) -> Result<Bytes, Status> {
+        if std::mem::take(&mut self.is_new) {
+            return Ok(self.last.clone());
+        }
         loop {
             let view = tokio::select! {
                 view = self.subscription.changed() => view,
                 () = self.api.shutdown.cancelled() => return Err(stopping()),
             };
             let answer = self.answer(&view)?;
-            if answer != self.sent {
-                self.sent(&view, &answer);
+            if answer != self.last {
+                self.keep(&view, answer.clone());
                 return Ok(answer);
             }
         }
@@ -99,7 +97,7 @@ impl Watch {
     fn answer(&self, view: &View) -> Result<Bytes, Status> {
         let verifier = self.fetch != Fetch::X509Svid && self.api.allow_unauthenticated_verifiers;
         if !view.has_identity() && !verifier {
-            return Err(self.api.no_identity(&self.call, &self.selectors));
+            return Err(self.api.no_identity(&self.call, self.subscription.selectors()));
         }
         match self.fetch {
             Fetch::X509Bundles => Ok(view.x509_bundles()),
@@ -108,8 +106,8 @@ impl Watch {
         }
     }
 
-    fn sent(&mut self, view: &View, answer: &Bytes) {
-        self.sent = answer.clone();
+    fn keep(&mut self, view: &View, answer: Bytes) {
+        self.last = answer;
         if self.fetch == Fetch::X509Svid {
             WorkloadApi::log_ignored(&self.call, view.ignored_svids(), &[]);
             self.log_svids(view);
@@ -155,5 +153,26 @@ impl Drop for Waiting<'_> {
             ];
             self.call.log(LogLevel::Error, "Subscribe to cache changes failed", &fields);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `watch` gives back.
+    fn stream_size<W, F, S>(_: W) -> usize
+    where
+        W: FnOnce(Arc<WorkloadApi>, Fetch, Option<LocalPeer>) -> F,
+        F: Future<Output = Result<S, Status>>,
+    {
+        size_of::<S>()
+    }
+
+    #[test]
+    fn an_open_stream_is_small() {
+        // Each workload has one, for as long as it lives.
+        let size = stream_size(WorkloadApi::watch);
+        assert!(size <= 512, "{size}");
     }
 }
