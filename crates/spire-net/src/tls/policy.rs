@@ -8,7 +8,7 @@ use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ALL_VERSIONS, SupportedProtocolVersion};
+use rustls::{ALL_VERSIONS, CipherSuite, SupportedProtocolVersion};
 use spire_runtime::SharedClock;
 
 /// Restrictions that the operator asks for.
@@ -46,7 +46,10 @@ impl TlsPolicy {
         if !self.require_pq_kem {
             kx_groups.extend(classic);
         }
-        Arc::new(CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() })
+        let mut provider = CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() };
+        // As Go prefers them: SHA-256 is what processors have instructions for, and half of a handshake's hashing.
+        provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+        Arc::new(provider)
     }
 }
 

@@ -139,6 +139,8 @@ impl ServerTls {
         // Each connection is verified anew (SA-206): no session is ever resumed.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        // As Go: the server chooses.
+        config.ignore_client_order = true;
         Ok(config)
     }
 

@@ -314,6 +314,17 @@ mod handshake {
         assert_eq!(strict.policy.versions(), [&rustls::version::TLS13]);
     }
 
+    #[tokio::test]
+    async fn the_suite_that_costs_least_is_chosen_and_every_other_is_left() {
+        let provider = crate::tls::TlsPolicy::default().provider();
+        let suites: Vec<_> = provider.cipher_suites.iter().map(|suite| suite.suite()).collect();
+        assert_eq!(suites[0], rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
+        assert_eq!(suites.len(), rustls::crypto::aws_lc_rs::default_provider().cipher_suites.len());
+        let ca = Authority::new("example.org").await;
+        let tls = server(&ca, Bundles::of([&ca])).await;
+        assert!(tls.connection(None::<std::iter::Empty<&[u8]>>).unwrap().config.ignore_client_order);
+    }
+
     async fn raw_client(
         address: &str,
         versions: &[&'static rustls::SupportedProtocolVersion],
