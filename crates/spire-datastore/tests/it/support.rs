@@ -79,24 +79,7 @@ pub fn selectors(texts: &[&str]) -> Vec<Selector> {
 }
 
 pub fn entry(path: &str, selector_texts: &[&str]) -> Entry {
-    Entry {
-        id: String::new(),
-        spiffe_id: id(path),
-        parent_id: id("/spire/agent/x"),
-        selectors: selectors(selector_texts),
-        x509_svid_ttl: 0,
-        jwt_svid_ttl: 0,
-        federates_with: Vec::new(),
-        admin: false,
-        downstream: false,
-        expires_at: 0,
-        dns_names: Vec::new(),
-        revision_number: 0,
-        store_svid: false,
-        hint: String::new(),
-        created_at: 0,
-        additional_attributes: None,
-    }
+    Entry::new(id(path), id("/spire/agent/x"), selectors(selector_texts))
 }
 
 pub fn agent(path: &str) -> AttestedAgent {
