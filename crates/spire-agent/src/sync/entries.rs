@@ -113,7 +113,7 @@ fn log_malformed(wire: &types::Entry, error: &str) {
 
 /// As of a whole message that cannot be read.
 fn undecodable(error: prost::DecodeError) -> Fault {
-    broken(Status::internal(format!("failed to decode Protobuf message: {error}")))
+    broken(Status::internal(error.to_string()))
 }
 
 fn broken(status: Status) -> Fault {

@@ -221,8 +221,9 @@ fn seconds(time: &UnixTime) -> i64 {
 fn classify(error: &webpki::Error) -> VerifyError {
     match error {
         webpki::Error::UnknownIssuer => VerifyError::UnknownAuthority,
-        // The issuer's name fits a root whose key did not sign: nobody we know.
-        webpki::Error::InvalidSignatureForPublicKey => VerifyError::UnknownAuthority,
+        // The issuer's name fits a root whose key did not sign, or could not have: nobody we know.
+        webpki::Error::InvalidSignatureForPublicKey
+        | webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => VerifyError::UnknownAuthority,
         webpki::Error::CertNotValidYet { time, not_before } => {
             out_of_time(seconds(time), "before", seconds(not_before))
         }
@@ -314,7 +315,18 @@ mod tests {
     type Change = fn(&mut CertificateTemplate);
 
     fn issue(name: &str, uri: &str, usage: Usage, signer: Option<&Party>, change: Change) -> Party {
-        let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        issue_to(KeyType::EcP256, name, uri, usage, signer, change)
+    }
+
+    fn issue_to(
+        kind: KeyType,
+        name: &str,
+        uri: &str,
+        usage: Usage,
+        signer: Option<&Party>,
+        change: Change,
+    ) -> Party {
+        let key = PrivateKey::generate(kind).unwrap();
         let name = Subject { common_name: name.into(), ..Subject::default() }.to_name().unwrap();
         let mut template = CertificateTemplate {
             serial: [1; 16],
@@ -494,8 +506,12 @@ mod tests {
         let (old, new) = (authority("old", None, stale), authority("new", None, early));
         let namesake = authority("new", None, |_| {});
         let (middle, late) = (authority("middle", Some(&new), |_| {}), authority("late", Some(&root), stale));
+        let rsa = |change| issue_to(KeyType::Rsa2048, "root", "spiffe://td", Usage::Ca, None, change);
+        let (rekeyed, rekeyed_long_ago) = (rsa(|_| {}), rsa(stale));
         let leaf = |signer| leaf("spiffe://td/w", signer, |_| {});
         for (chain, roots, expected) in [
+            (vec![&leaf(&root)], vec![&rekeyed], unknown),
+            (vec![&leaf(&root)], vec![&rekeyed_long_ago], unknown),
             (vec![&leaf(&old)], vec![&other, &old], after),
             (vec![&leaf(&new)], vec![&new, &other], before),
             (vec![&leaf(&new)], vec![&namesake, &new], before),

@@ -46,7 +46,7 @@ impl Default for IncomingOptions {
     }
 }
 
-/// Finished connections, for `serve_with_incoming`. Never fails; dropping it stops listening.
+/// Finished connections, for [`serve`](crate::serve::serve). Never fails; dropping it stops listening.
 pub struct TlsIncoming {
     ready: mpsc::Receiver<TlsStream>,
     _accepting: AbortOnDropHandle<()>,

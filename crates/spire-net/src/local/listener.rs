@@ -76,7 +76,7 @@ impl LocalListener {
         &self.path
     }
 
-    /// The connections, for `serve_with_incoming`. Never fails and never ends.
+    /// The connections, for [`serve`](crate::serve::serve). Never fails and never ends.
     pub fn incoming(self, tracking: Tracking) -> LocalIncoming {
         LocalIncoming { listener: self, tracking, pause: None, memory: Memory::default() }
     }

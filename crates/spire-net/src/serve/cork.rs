@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use zeroize::Zeroize as _;
 
 /// More than that is passed on at once.
 const MOST: usize = 64 * 1024;
@@ -63,14 +64,36 @@ impl<IO: AsyncWrite + Unpin> Inner<IO> {
             }
         }
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        // Idle connections are many and need no buffer.
+        // Idle connections are many and need no buffer. Keys of workloads may have been in it.
+        self.held.zeroize();
         (self.held, self.written) = (Vec::new(), 0);
         Poll::Ready(Ok(()))
+    }
+
+    fn hold(&mut self, parts: &[IoSlice<'_>]) -> usize {
+        let length = parts.iter().map(|part| part.len()).sum();
+        if self.held.capacity() < self.held.len() + length {
+            // One that grows by itself leaves what was in it behind.
+            let mut larger = Vec::with_capacity(self.held.len() + length);
+            larger.extend_from_slice(&self.held);
+            self.held.zeroize();
+            self.held = larger;
+        }
+        for part in parts {
+            self.held.extend_from_slice(part);
+        }
+        length
     }
 
     /// Makes room, if there is too much already.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.held.len() < MOST { Poll::Ready(Ok(())) } else { self.poll_drain(context) }
+    }
+}
+
+impl<IO> Drop for Inner<IO> {
+    fn drop(&mut self) {
+        self.held.zeroize();
     }
 }
 
@@ -92,8 +115,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Cork<IO> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut inner = self.0.lock();
         ready!(inner.poll_room(context))?;
-        inner.held.extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
+        Poll::Ready(Ok(inner.hold(&[IoSlice::new(bytes)])))
     }
 
     fn poll_write_vectored(
@@ -103,12 +125,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Cork<IO> {
     ) -> Poll<io::Result<usize>> {
         let mut inner = self.0.lock();
         ready!(inner.poll_room(context))?;
-        let length = parts.iter().map(|part| part.len()).sum();
-        inner.held.reserve_exact(length);
-        for part in parts {
-            inner.held.extend_from_slice(part);
-        }
-        Poll::Ready(Ok(length))
+        Poll::Ready(Ok(inner.hold(parts)))
     }
 
     fn is_write_vectored(&self) -> bool {
