@@ -44,12 +44,13 @@ impl Datastore {
 async fn take(begun: Result<Tx>, wanted: Vec<String>) -> Vec<Result<Option<JoinToken>>> {
     match take_all(begun, &wanted).await {
         // Whoever asked first gets it.
-        Ok(mut found) => wanted.iter().map(|token| Ok(found.remove(token))).collect(),
+        Ok(mut found) => wanted.iter().map(|token| found.remove(token).transpose()).collect(),
         Err(error) => vec![Err(error); wanted.len()],
     }
 }
 
-async fn take_all(begun: Result<Tx>, wanted: &[String]) -> Result<HashMap<String, JoinToken>> {
+/// One that cannot be read is taken away as well, and fails for its caller only.
+async fn take_all(begun: Result<Tx>, wanted: &[String]) -> Result<HashMap<String, Result<JoinToken>>> {
     let tx = begun?;
     let tokens = || wanted.iter().map(String::as_str);
     let mut query = Query::build();
@@ -57,8 +58,8 @@ async fn take_all(begun: Result<Tx>, wanted: &[String]) -> Result<HashMap<String
     query.push("DELETE FROM join_tokens WHERE token IN (").push_list(tokens()).push(")");
     let mut found = HashMap::with_capacity(wanted.len());
     tx.finish(query, |_, row| {
-        let token = JoinToken { token: row.text(0)?.to_owned(), expires_at: row.int(1)? };
-        found.insert(token.token.clone(), token);
+        let token = row.text(0)?.to_owned();
+        found.insert(token.clone(), row.int(1).map(|expires_at| JoinToken { token, expires_at }));
         Ok(())
     })
     .await?;

@@ -29,8 +29,8 @@ enum Inner {
     Sqlite(Lent),
 }
 
-/// Announces the changes even if the committing future is dropped half-way: a spurious nudge costs a query, a lost
-/// one a poll interval.
+/// Announces the changes even if the committing future is dropped half-way, or what it read makes no sense: a spurious
+/// nudge costs a query, a lost one a poll interval.
 struct AnnounceOnDrop(Option<(ChangeSender, Vec<Change>)>);
 
 impl Drop for AnnounceOnDrop {
@@ -206,22 +206,15 @@ impl Tx {
     ) -> Result<()> {
         self.flush().await?;
         let changes = std::mem::take(&mut self.changes);
-        let mut announce = AnnounceOnDrop(self.sender.clone().map(|sender| (sender, changes)));
+        let _announce = AnnounceOnDrop(self.sender.clone().map(|sender| (sender, changes)));
         if query.text.is_empty() || query.text.ends_with(';') {
             query.push("COMMIT");
         } else {
             query.push(";COMMIT");
         }
-        match self.run(query, read).await {
-            Ok(_) => {
-                let Inner::Sqlite(lent) = &mut self.inner;
-                lent.in_transaction = false;
-                Ok(())
-            }
-            Err(error) => {
-                announce.0 = None;
-                Err(error)
-            }
-        }
+        self.run(query, read).await?;
+        let Inner::Sqlite(lent) = &mut self.inner;
+        lent.in_transaction = false;
+        Ok(())
     }
 }

@@ -34,6 +34,11 @@ use deadline::WithDeadline;
 pub use deadline::deadline;
 use turns::Turns;
 
+/// Calls of one connection at a time; clients keep more of them waiting.
+const MAX_CALLS: u32 = 1000;
+/// How long a client has to go that was asked to and has no call under way.
+const PARTING: Duration = Duration::from_secs(10);
+
 /// How connections are treated.
 #[derive(Debug, Clone, Default)]
 pub struct ServeOptions {
@@ -115,7 +120,10 @@ async fn connection<IO, S, P>(
 {
     let mut turns = Turns::new();
     let mut builder = http2::Builder::new(turns.arrivals());
-    builder.auto_date_header(false).header_table_size(options.header_table_size);
+    builder
+        .auto_date_header(false)
+        .header_table_size(options.header_table_size)
+        .max_concurrent_streams(MAX_CALLS);
     let stream = Cork::new(stream);
     let drain = |context: &mut Context<'_>| stream.drain(context);
     let mut http = pin!(builder.serve_connection(TokioIo::new(stream.clone()), served));
@@ -125,14 +133,25 @@ async fn connection<IO, S, P>(
         () = stopping.cancelled() => None,
         () = grown_old(options.max_connection_age) => None,
     };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            http.as_mut().graceful_shutdown();
-            turns.nudge();
-            turns.drive(http, drain).await
+    if let Some(ended) = ended {
+        return log_end(ended);
+    }
+    http.as_mut().graceful_shutdown();
+    turns.nudge();
+    // Calls may last; a client that has none and does not go, or never said a word, is left.
+    loop {
+        tokio::select! {
+            biased;
+            ended = turns.drive(http.as_mut(), drain) => return log_end(ended),
+            () = tokio::time::sleep(PARTING) => {}
         }
-    };
+        if turns.is_idle() {
+            return;
+        }
+    }
+}
+
+fn log_end(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::trace!(error = %Chain(&error), "A connection ended");
     }

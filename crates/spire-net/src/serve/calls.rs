@@ -24,7 +24,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Arrivals {
     }
 }
 
-/// The calls under way.
+/// The calls under way. Dropping them ends them all.
 #[derive(Default)]
 pub(super) struct Calls {
     arrivals: Arrivals,
@@ -36,6 +36,11 @@ impl Calls {
         self.arrivals.clone()
     }
 
+    /// Whether no call is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty() && !self.have_arrived()
+    }
+
     /// Whether there are calls that have not begun.
     pub(super) fn have_arrived(&self) -> bool {
         !self.arrivals.0.lock().is_empty()
@@ -45,5 +50,33 @@ impl Calls {
     pub(super) fn poll(&mut self, context: &mut Context<'_>) {
         self.running.extend(self.arrivals.0.lock().drain(..));
         while let Poll::Ready(Some(())) = self.running.poll_next_unpin(context) {}
+    }
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        // A call holds the place where calls are left. One that never began would hold itself.
+        let never_begun = std::mem::take(&mut *self.arrivals.0.lock());
+        drop(never_begun);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_never_began_goes_with_its_connection() {
+        // As hyper's do, it holds the place where it was left. A client can end a connection before its calls begin.
+        let witness = Arc::new(());
+        let calls = Calls::default();
+        let held = (Arc::clone(&witness), calls.arrivals());
+        calls.arrivals().execute(async move {
+            std::future::pending::<()>().await;
+            drop(held);
+        });
+        assert!(calls.have_arrived() && !calls.is_idle());
+        drop(calls);
+        assert_eq!(Arc::strong_count(&witness), 1);
     }
 }

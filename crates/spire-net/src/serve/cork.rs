@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use zeroize::Zeroize as _;
 
-/// More than that is passed on at once.
+/// More than that is not held back.
 const MOST: usize = 64 * 1024;
 
 /// Holds back what is written until [`Cork::drain`]. Clones are the same stream: one for HTTP/2, one for whoever
@@ -70,8 +70,10 @@ impl<IO: AsyncWrite + Unpin> Inner<IO> {
         Poll::Ready(Ok(()))
     }
 
+    /// Takes as much as there is room for, and says how much that is.
     fn hold(&mut self, parts: &[IoSlice<'_>]) -> usize {
-        let length = parts.iter().map(|part| part.len()).sum();
+        let offered = parts.iter().map(|part| part.len()).sum::<usize>();
+        let length = offered.min(MOST - self.held.len().min(MOST));
         if self.held.capacity() < self.held.len() + length {
             // One that grows by itself leaves what was in it behind.
             let mut larger = Vec::with_capacity(self.held.len() + length);
@@ -79,8 +81,10 @@ impl<IO: AsyncWrite + Unpin> Inner<IO> {
             self.held.zeroize();
             self.held = larger;
         }
+        let full = self.held.len() + length;
         for part in parts {
-            self.held.extend_from_slice(part);
+            let room = full - self.held.len();
+            self.held.extend_from_slice(&part[..part.len().min(room)]);
         }
         length
     }

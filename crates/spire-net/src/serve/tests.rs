@@ -179,3 +179,15 @@ async fn an_old_connection_is_to_be_made_anew() {
     assert!(ask(&mut client, "/").await.is_err());
     ask(&mut server.connect().await, "/").await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_says_a_word_does_not_stay() {
+    let age = Duration::from_secs(180);
+    let server = Fixture::new(ServeOptions { max_connection_age: Some(age), ..ServeOptions::default() });
+    let (ours, mut theirs) = duplex(64 * 1024);
+    let _ = server.connections.send(Ok(Counted { stream: ours, writes: server.writes.clone() }));
+    let begun = tokio::time::Instant::now();
+    let mut greeting = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut theirs, &mut greeting).await.unwrap();
+    assert!(begun.elapsed() < age.mul_f64(1.1) + PARTING + Duration::from_secs(1));
+}

@@ -84,6 +84,11 @@ impl Turns {
         self.calls.arrivals()
     }
 
+    /// Whether the connection carries no call.
+    pub(super) fn is_idle(&self) -> bool {
+        self.calls.is_idle()
+    }
+
     /// Has the connection look up, because something was done to it.
     pub(super) fn nudge(&self) {
         self.of_connection.wake_by_ref();

@@ -22,6 +22,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use super::page;
+use super::task::apart;
 use crate::access::{AuditFields, Call};
 use crate::agents;
 use crate::core::Core;
@@ -343,7 +344,10 @@ impl Agent for AgentApi {
         request: Request<ListAgentsRequest>,
     ) -> Result<Response<ListAgentsResponse>, Status> {
         let call = Call::of(&request)?;
-        call.conclude(self.list(&call, request.into_inner()).await)
+        let (api, request) = (self.clone(), request.into_inner());
+        let everything = request.filter.is_none() && request.page_size == 0;
+        let work = async move { call.conclude(api.list(&call, request).await) };
+        if everything { apart(work).await } else { work.await }
     }
 
     async fn get_agent(&self, request: Request<GetAgentRequest>) -> Result<Response<types::Agent>, Status> {

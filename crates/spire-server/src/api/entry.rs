@@ -25,7 +25,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::agent::{go_rune, selector_fields, selector_list};
 use super::page;
-use super::task::conversation;
+use super::task::{apart, conversation};
 use crate::access::{AuditFields, Call};
 use crate::core::Core;
 use crate::entries::AuthorizedEntries;
@@ -423,6 +423,23 @@ async fn sync(
     Ok(())
 }
 
+/// Concludes the call of an agent that has read enough and went away, as it concludes any that came to its end.
+struct Ending(Option<Call>);
+
+impl Ending {
+    fn conclude(mut self, outcome: Result<(), ApiError>) -> Result<(), Status> {
+        self.0.take().map_or(Ok(()), |call| call.conclude(outcome).map(drop))
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            drop(call.conclude(Ok(())));
+        }
+    }
+}
+
 fn entries_page(entries: Vec<Bytes>, more: bool) -> SyncAuthorizedEntriesResponse {
     SyncAuthorizedEntriesResponse { entry_revisions: Vec::new(), entries, more }
 }
@@ -452,7 +469,10 @@ impl EntryService for EntryApi {
         request: Request<ListEntriesRequest>,
     ) -> Result<Response<ListEntriesResponse>, Status> {
         let call = Call::of(&request)?;
-        call.conclude(self.list(&call, request.into_inner()).await)
+        let (api, request) = (self.clone(), request.into_inner());
+        let everything = request.filter.is_none() && request.page_size == 0;
+        let work = async move { call.conclude(api.list(&call, request).await) };
+        if everything { apart(work).await } else { work.await }
     }
 
     async fn get_entry(&self, request: Request<GetEntryRequest>) -> Result<Response<types::Entry>, Status> {
@@ -510,9 +530,10 @@ impl EntryService for EntryApi {
             Ok(authorized) => authorized,
             Err(error) => return call.conclude(Err(error)),
         };
+        let ending = Ending(Some(call));
         Ok(Response::new(conversation(|replies| async move {
             let outcome = sync(authorized, request.into_inner(), &replies).await;
-            if let Err(status) = call.conclude(outcome) {
+            if let Err(status) = ending.conclude(outcome) {
                 let _ = replies.send(Err(status)).await;
             }
         })))

@@ -7,7 +7,7 @@ use spire_types::{AttestedAgent, Entry, SpiffeId, TrustDomain};
 
 use super::entry::IndexedEntry;
 use super::key::{Key, Keys, is_subset};
-use super::sorted::SortedMap;
+use super::sorted::{SortedMap, last_of_each};
 
 /// Entries below this path are aliases of agents, not workloads (SA-227).
 const SERVER_PATH: &str = "/spire/server";
@@ -36,7 +36,9 @@ type Place = (Key, u32);
 pub(super) struct Loaded {
     keys: Arc<Keys>,
     trust_domain: TrustDomain,
-    entries: Vec<Arc<IndexedEntry>>,
+    next_seq: u32,
+    /// By key; `None` is one that does not belong here.
+    entries: Vec<(Key, Option<Arc<IndexedEntry>>)>,
 }
 
 impl Loaded {
@@ -44,15 +46,16 @@ impl Loaded {
         Self {
             keys: Arc::clone(&snapshot.keys),
             trust_domain: snapshot.trust_domain.clone(),
+            next_seq: snapshot.next_seq,
             entries: Vec::new(),
         }
     }
 
     pub(super) fn add(&mut self, entry: &Entry) {
-        if belongs(entry, &self.trust_domain) {
-            let seq = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-            self.entries.push(Arc::new(IndexedEntry::new(entry, seq, &self.keys)));
-        }
+        let indexed = belongs(entry, &self.trust_domain)
+            .then(|| Arc::new(IndexedEntry::new(entry, self.next_seq, &self.keys)));
+        self.next_seq = self.next_seq.wrapping_add(1);
+        self.entries.push((self.keys.entry_id(&entry.id), indexed));
     }
 }
 
@@ -195,11 +198,15 @@ impl Snapshot {
         found
     }
 
-    /// The same with these entries in the place of its own, of which it must have none.
+    /// The same with these entries in the place of its own, of which it must have none. An entry that was read twice,
+    /// because it was made anew meanwhile, is as it was read last.
     pub(super) fn with_entries(self, loaded: Loaded) -> Self {
-        let all = || loaded.entries.iter();
+        let next_seq = loaded.next_seq;
+        let entries: Vec<Arc<IndexedEntry>> =
+            last_of_each(loaded.entries).into_iter().filter_map(|(_, entry)| entry).collect();
+        let all = || entries.iter();
         let mut filled = Self {
-            next_seq: self.next_seq.wrapping_add(u32::try_from(loaded.entries.len()).unwrap_or(u32::MAX)),
+            next_seq,
             by_id: SortedMap::from_unsorted(all().map(|entry| (entry.key, Arc::clone(entry))).collect()),
             by_parent: SortedMap::from_unsorted(
                 all().map(|entry| ((entry.parent, entry.seq), Arc::clone(entry))).collect(),

@@ -38,18 +38,11 @@ impl<K: Ord + Copy, V: Clone> SortedMap<K, V> {
     }
 
     /// All at once, which is several times cheaper than one by one. Of equal keys the last one counts.
-    pub(super) fn from_unsorted(mut elements: Vec<(K, V)>) -> Self {
-        // Stable, so that the last one stays the last one.
-        elements.sort_by_key(|(key, _)| *key);
-        elements.reverse();
-        elements.dedup_by_key(|(key, _)| *key);
+    pub(super) fn from_unsorted(elements: Vec<(K, V)>) -> Self {
+        let mut elements = last_of_each(elements).into_iter();
         let len = elements.len();
-        let mut chunks = Vec::with_capacity(len.div_ceil(FILL));
-        while !elements.is_empty() {
-            let mut chunk = elements.split_off(elements.len().saturating_sub(FILL));
-            chunk.reverse();
-            chunks.push(Arc::new(chunk));
-        }
+        let chunks =
+            (0..len.div_ceil(FILL)).map(|_| Arc::new(elements.by_ref().take(FILL).collect())).collect();
         Self { chunks: Arc::new(chunks), len }
     }
 
@@ -125,6 +118,15 @@ impl<K: Ord + Copy, V: Clone> SortedMap<K, V> {
     pub(super) fn iter(&self) -> impl Iterator<Item = &(K, V)> {
         self.chunks.iter().flat_map(|chunk| chunk.iter())
     }
+}
+
+/// The last element of each key, ordered by key.
+pub(super) fn last_of_each<K: Ord + Copy, V>(mut elements: Vec<(K, V)>) -> Vec<(K, V)> {
+    // Stable, so that the last one stays the last one; of equal neighbours the first one stays.
+    elements.reverse();
+    elements.sort_by_key(|(key, _)| *key);
+    elements.dedup_by_key(|(key, _)| *key);
+    elements
 }
 
 fn insert_at<T>(chunk: &mut Vec<T>, at: usize, item: T) {

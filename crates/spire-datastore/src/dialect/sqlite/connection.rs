@@ -3,6 +3,7 @@
 //! Statements run in the order in which they were handed over. Rows come back many at a time: a value that crosses
 //! threads by itself costs more than SQLite takes to find it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -39,6 +40,8 @@ pub(crate) struct OpenOptions {
 #[derive(Debug)]
 pub(crate) struct Connection {
     jobs: mpsc::UnboundedSender<Job>,
+    /// Set while somebody waits for a query, and left so by whoever gave up.
+    busy: AtomicBool,
 }
 
 enum Job {
@@ -79,7 +82,7 @@ impl Connection {
             })
             .map_err(|error| DatastoreError::sql(format!("cannot start SQLite's thread: {error}")))?;
         outcome.await.map_err(|_| gone())??;
-        Ok(Self { jobs })
+        Ok(Self { jobs, busy: AtomicBool::new(false) })
     }
 
     /// Runs the statements of the query and hands every row to `read`, with the position of its statement. Returns
@@ -92,16 +95,31 @@ impl Connection {
         mut read: impl FnMut(usize, Row<'_>) -> Result<()> + Send,
     ) -> Result<u64> {
         let (answer, mut batches) = mpsc::channel(BATCHES);
+        self.busy.store(true, Ordering::Relaxed);
         self.jobs.send(Job::Run { query, answer }).map_err(|_| gone())?;
         loop {
-            let batch = batches.recv().await.ok_or_else(gone)??;
+            let batch = batches.recv().await.ok_or_else(gone)?.inspect_err(|_| {
+                // Nothing more is run after a failure.
+                self.busy.store(false, Ordering::Relaxed);
+            })?;
             for (statement, row) in batch.rows.iter() {
                 read(statement, row)?;
             }
             if batch.last {
+                self.busy.store(false, Ordering::Relaxed);
                 return Ok(batch.affected);
             }
         }
+    }
+
+    /// Whether it may still be at work for somebody who gave up.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// Whether its thread still takes statements.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.jobs.is_closed()
     }
 
     /// Has the open transaction undone before anything else is run. Says whether that is certain.
@@ -140,6 +158,8 @@ impl OpenOptions {
 fn serve(connection: rusqlite::Connection, jobs: &mut mpsc::UnboundedReceiver<Job>) {
     while let Some(job) = jobs.blocking_recv() {
         match job {
+            // Given up before its turn came.
+            Job::Run { answer, .. } if answer.is_closed() => {}
             Job::Run { query, answer } => match run(&connection, &query, &answer) {
                 // Whoever does not listen any more has no need of the rest.
                 Ok(batch) => drop(answer.blocking_send(Ok(batch))),
@@ -147,7 +167,13 @@ fn serve(connection: rusqlite::Connection, jobs: &mut mpsc::UnboundedReceiver<Jo
                 Err(Stop::Abandoned) => {}
             },
             // Without a transaction, because its beginning failed, there is nothing to undo.
-            Job::Rollback => drop(connection.execute_batch("ROLLBACK")),
+            Job::Rollback => {
+                let undone = connection.execute_batch("ROLLBACK");
+                if !connection.is_autocommit() {
+                    tracing::error!(subsystem_name = "sql", outcome = ?undone, "A transaction could not be undone; its connection is closed");
+                    return;
+                }
+            }
             Job::Close(answer) => {
                 let _ = answer.send(connection.close().map_err(|(_, error)| error));
                 return;
@@ -305,7 +331,9 @@ mod tests {
         let error =
             connection.run(Query::new(endless), |_, _| Err(DatastoreError::sql("enough"))).await.unwrap_err();
         assert_eq!(error.to_string(), "datastore-sql: enough");
+        assert!(connection.is_busy() && connection.is_alive());
         assert!(connection.roll_back());
         connection.run(Query::new("BEGIN IMMEDIATE; SELECT 1; COMMIT"), |_, _| Ok(())).await.unwrap();
+        assert!(!connection.is_busy());
     }
 }

@@ -124,7 +124,10 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         // Its thread works in order: whoever gets the connection next finds it done.
-        if self.in_transaction && !connection.roll_back() {
+        let undone = !self.in_transaction || connection.roll_back();
+        // A reader whose query was given up may be at it for long; another one is opened instead.
+        let is_free = !connection.is_busy() || self.home.limits.max_idle_time.is_none();
+        if !undone || !is_free || !connection.is_alive() {
             return;
         }
         self.home.take_back(connection, self.opened);

@@ -126,3 +126,36 @@ fn a_change_affects_exactly_the_agents_that_see_it() {
     let change = s.remove_entry("alias");
     assert_eq!(affected(&before, &s, change), ["/spire/agent/a", "/spire/agent/b"]);
 }
+
+#[test]
+fn what_is_loaded_at_once_is_what_would_be_put_one_by_one() {
+    // SA-230; "again" and "gone" are made anew by another process while everything is read.
+    let foreign = spire_types::SpiffeId::from_path(TrustDomain::parse("other.org").unwrap(), "/w").unwrap();
+    let mut left = entry("gone", "/spire/agent/a", "/w", &["u:1"]);
+    left.spiffe_id = foreign;
+    let entries = [
+        entry("again", "/spire/agent/b", "/w", &["u:1"]),
+        entry("gone", "/spire/agent/a", "/w", &["u:1"]),
+        entry("below", "/w", "/below", &["u:2"]),
+        entry("alias", "/spire/server", "/group", &["x:1"]),
+        entry("of-alias", "/group", "/grouped", &["u:3"]),
+        entry("again", "/spire/agent/a", "/w", &["u:1"]),
+        left,
+    ];
+    let (mut one_by_one, empty) = (snapshot(), snapshot());
+    let mut loaded = Loaded::new(&empty);
+    for entry in &entries {
+        one_by_one.put_entry(entry);
+        loaded.add(entry);
+    }
+    let mut at_once = empty.with_entries(loaded);
+    for s in [&mut one_by_one, &mut at_once] {
+        s.put_agent(agent("/spire/agent/a", &["x:1"]));
+        s.put_agent(agent("/spire/agent/b", &[]));
+        assert_eq!(authorized(s, "/spire/agent/a"), ["again", "below", "of-alias"]);
+        assert!(authorized(s, "/spire/agent/b").is_empty());
+        assert_eq!((s.entry_count(), s.entry("gone").is_none()), (4, true));
+        s.put_entry(&entry("new", "/spire/agent/b", "/n", &["u:1"]));
+        assert_eq!(authorized(s, "/spire/agent/b"), ["new"]);
+    }
+}
