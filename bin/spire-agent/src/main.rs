@@ -5,6 +5,13 @@ use spire_cli::Env;
 /// Few workloads call at a time, and the agent should be small.
 const WORKERS: usize = 2;
 
+/// In the place of the C library's, half a MiB of which would be resident for the one call that the runtime makes.
+#[expect(unsafe_code, reason = "there is only one such name, and this is what it stands for")]
+#[unsafe(no_mangle)]
+extern "C" fn pow(base: f64, exponent: f64) -> f64 {
+    libm::pow(base, exponent)
+}
+
 fn main() -> ExitCode {
     let args: Vec<String> =
         std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
