@@ -27,6 +27,10 @@ fn main() -> Result<()> {
     if options.check {
         return guard::check(options.bless);
     }
+    if let Some(file) = &options.from {
+        let docs = options.docs.as_deref().context("--from needs --docs")?;
+        return report::Report::read(file)?.write_docs(docs);
+    }
     raise_file_limit();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -23,11 +23,14 @@ pub struct Options {
     pub out: PathBuf,
     /// Also writes `docs/performance.md` and its plots.
     pub docs: Option<PathBuf>,
+    /// Measures nothing: the figures of an earlier run.
+    pub from: Option<PathBuf>,
     pub check: bool,
     pub bless: bool,
 }
 
 const USAGE: &str = "usage: cargo xtask bench [--bin [LABEL=]DIR]… [--rounds N] [--quick] [--out FILE] [--docs DIR] [scenario…]
+       cargo xtask bench --from FILE --docs DIR
        cargo xtask bench --check [--bless]";
 
 impl Options {
@@ -39,6 +42,7 @@ impl Options {
             scale: Scale::Full,
             out: PathBuf::from("bench/results/latest.json"),
             docs: None,
+            from: None,
             check: false,
             bless: false,
         };
@@ -51,13 +55,14 @@ impl Options {
                 "--quick" => options.scale = Scale::Quick,
                 "--out" => options.out = value()?.into(),
                 "--docs" => options.docs = Some(value()?.into()),
+                "--from" => options.from = Some(value()?.into()),
                 "--check" => options.check = true,
                 "--bless" => options.bless = true,
                 flag if flag.starts_with('-') => bail!("unknown flag {flag}\n{USAGE}"),
                 name => options.scenarios.push(scenario::find(name)?),
             }
         }
-        if options.builds.is_empty() {
+        if options.builds.is_empty() && options.from.is_none() {
             options.builds.push(Build::ours()?);
         }
         if options.scenarios.is_empty() {

@@ -9,10 +9,10 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tonic_health::pb::health_client::HealthClient;
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Physical {
     pub p256_sign_ms: f64,
     pub p256_verify_ms: f64,

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::options::Options;
 use crate::physical::Physical;
@@ -15,11 +16,11 @@ use crate::scenario::Measure;
 mod targets;
 
 /// The values of one measure of one build, one a round.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Series {
-    pub scenario: &'static str,
+    pub scenario: String,
     pub measure: String,
-    pub unit: &'static str,
+    pub unit: String,
     pub build: String,
     pub less_is_better: bool,
     pub values: Vec<f64>,
@@ -39,7 +40,7 @@ impl Series {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     machine: String,
     rounds: u32,
@@ -61,7 +62,13 @@ impl Report {
         }
     }
 
-    pub fn add(&mut self, scenario: &'static str, build: &str, measures: Vec<Measure>) {
+    /// The figures of an earlier run, as [`Report::write`] left them.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} holds no figures", file.display()))
+    }
+
+    pub fn add(&mut self, scenario: &str, build: &str, measures: Vec<Measure>) {
         for measure in measures {
             eprintln!("  {:<60} {:>12.3} {}", measure.name, measure.value, measure.unit);
             let known = self
@@ -71,9 +78,9 @@ impl Report {
             match known {
                 Some(series) => series.values.push(measure.value),
                 None => self.series.push(Series {
-                    scenario,
+                    scenario: scenario.to_owned(),
                     measure: measure.name,
-                    unit: measure.unit,
+                    unit: measure.unit.to_owned(),
                     build: build.to_owned(),
                     less_is_better: measure.less_is_better,
                     values: vec![measure.value],
@@ -101,23 +108,26 @@ impl Report {
         }
         fs::write(&options.out, serde_json::to_vec_pretty(self)?)
             .with_context(|| format!("cannot write {}", options.out.display()))?;
-        if let Some(docs) = &options.docs {
-            fs::create_dir_all(docs)?;
-            plot::growth(&self.series, docs)?;
-            fs::write(docs.join("performance.md"), self.markdown())?;
-        }
+        options.docs.as_deref().map_or(Ok(()), |docs| self.write_docs(docs))
+    }
+
+    pub fn write_docs(&self, docs: &Path) -> Result<()> {
+        fs::create_dir_all(docs)?;
+        plot::growth(&self.series, docs)?;
+        fs::write(docs.join("performance.md"), self.markdown())?;
         Ok(())
     }
 
     /// Rows of scenario and measure, a column for each build.
-    fn rows(&self) -> Vec<(&'static str, &str, &'static str, Vec<Option<&Series>>)> {
-        let mut rows: Vec<(&'static str, &str, &'static str, Vec<Option<&Series>>)> = Vec::new();
+    fn rows(&self) -> Vec<(&str, &str, &str, Vec<Option<&Series>>)> {
+        let mut rows: Vec<(&str, &str, &str, Vec<Option<&Series>>)> = Vec::new();
         for series in &self.series {
             let column = self.builds.iter().position(|b| *b == series.build).unwrap_or(0);
             let row = match rows.iter().position(|r| r.0 == series.scenario && r.1 == series.measure) {
                 Some(index) => &mut rows[index],
                 None => {
-                    rows.push((series.scenario, &series.measure, series.unit, vec![None; self.builds.len()]));
+                    let columns = vec![None; self.builds.len()];
+                    rows.push((&series.scenario, &series.measure, &series.unit, columns));
                     let last = rows.len() - 1;
                     &mut rows[last]
                 }
@@ -263,10 +273,23 @@ fn machine() -> String {
 }
 
 /// All series in one map, for the judges.
-pub fn medians<'a>(series: &'a [Series], build: &str) -> BTreeMap<(&'static str, &'a str), f64> {
+pub fn medians<'a>(series: &'a [Series], build: &str) -> BTreeMap<(&'a str, &'a str), f64> {
     series
         .iter()
         .filter(|s| s.build == build)
-        .map(|s| ((s.scenario, s.measure.as_str()), s.median()))
+        .map(|s| ((s.scenario.as_str(), s.measure.as_str()), s.median()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documents_show_the_committed_figures() {
+        let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let report = Report::read(&bench.join("results/latest.json")).unwrap();
+        let shown = fs::read_to_string(bench.join("../docs/performance.md")).unwrap();
+        assert!(shown == report.markdown(), "run spire-bench --from bench/results/latest.json --docs docs");
+    }
 }
