@@ -54,7 +54,16 @@ pub struct Attester {
 }
 
 impl Attester {
-    /// `bundles` says how the server is recognised; without, it only has to claim to be it (AG-235).
+    /// For an agent that runs already: calls to the server wait for this one, so it must not last.
+    pub async fn reattest(&self, key: &dyn Signer, bundles: Arc<dyn BundleSource>) -> Result<NewSvid, Fault> {
+        let attested = tokio::time::timeout(CALL_TIMEOUT, self.attest(key, Some(bundles))).await;
+        attested.unwrap_or_else(|_| {
+            Err(Fault::new("rpc error: code = DeadlineExceeded desc = context deadline exceeded"))
+        })
+    }
+
+    /// However long it takes: a join token that was sent once is worth nothing afterwards. `bundles` says how the
+    /// server is recognised; without, it only has to claim to be it (AG-235).
     pub async fn attest(
         &self,
         key: &dyn Signer,
@@ -72,11 +81,7 @@ impl Attester {
             .await
             .map_err(|text| Fault::new(text).context("failed to generate CSR for attestation"))?;
         let mut exchange = Exchange::new(channel.clone(), &self.proof.name, request);
-        // Calls to the server wait for this one, so it must not last.
-        let attested = tokio::time::timeout(CALL_TIMEOUT, self.proof.attestor.attest(&mut exchange)).await;
-        let Ok(attested) = attested else {
-            return Err(Fault::new("rpc error: code = DeadlineExceeded desc = context deadline exceeded"));
-        };
+        let attested = self.proof.attestor.attest(&mut exchange).await;
         let (chain, reattestable) = match (exchange.outcome(), attested) {
             (Some(outcome), _) => outcome?,
             (None, Err(error)) => return Err(Fault::new(error.rpc_text())),
@@ -99,5 +104,51 @@ impl Proof {
     pub fn for_tests() -> Self {
         let token = JoinToken::new("token".to_owned());
         Self { name: "join_token".to_owned(), attestor: Arc::new(JoinTokenProof(token)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use spire_crypto::{KeyType, PrivateKey};
+    use spire_plugin::PluginError;
+    use spire_plugin::agent::Conversation;
+    use spire_runtime::ManualClock;
+    use spire_types::Bundle;
+
+    use super::*;
+    use crate::cache::BundleSet;
+
+    /// Takes an hour to find out that it cannot.
+    #[derive(Debug)]
+    struct Slow;
+
+    #[async_trait]
+    impl NodeAttestor for Slow {
+        async fn attest(&self, _: &mut dyn Conversation) -> Result<(), PluginError> {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            Err(PluginError::internal("found out"))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_an_agent_that_runs_gives_up_an_attestation_that_lasts() {
+        // AG-230: at start, whoever gives up after the token was sent never gets in again.
+        let trust_domain = TrustDomain::from_name("example.org").unwrap();
+        let bundles = Arc::new(BundleSet::new(Bundle::empty(trust_domain.clone())).unwrap());
+        let attester = Attester {
+            proof: Proof { name: "slow".to_owned(), attestor: Arc::new(Slow) },
+            server: ServerAddress { host: "server.test".to_owned(), port: 1 },
+            trust_domain,
+            policy: TlsPolicy::default(),
+            clock: ManualClock::at_unix(0).shared(),
+        };
+        let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        let error = attester.attest(&key, None).await.unwrap_err().to_string();
+        assert!(error.contains("found out"), "{error}");
+        let error = attester.reattest(&key, bundles).await.unwrap_err().to_string();
+        assert!(error.contains("DeadlineExceeded"), "{error}");
     }
 }

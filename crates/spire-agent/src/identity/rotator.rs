@@ -92,7 +92,7 @@ impl Rotator {
         }
         let key = self.keys.generate(Some(old.key.id())).await;
         let key = key.map_err(|error| Fault::new(error.rpc_text()))?;
-        let new = self.attester.attest(&*key, Some(self.bundles.clone())).await?;
+        let new = self.attester.reattest(&*key, self.bundles.clone()).await?;
         let svid = agent_svid(new.chain, key, new.reattestable, &self.policy)?;
         tracing::info!(
             spiffe_id = svid.id.to_string(),
