@@ -2,6 +2,7 @@
 
 mod document;
 mod download;
+mod open_end;
 mod sources;
 mod state;
 

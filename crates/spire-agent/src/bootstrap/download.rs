@@ -1,5 +1,7 @@
 //! Fetching a trust bundle over HTTP (AG-213, AG-214).
 
+use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::ext::ReasonPhrase;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
@@ -17,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
+
+use super::open_end::OpenEnd;
 
 /// As many as Go follows.
 const MAX_REDIRECTS: usize = 10;
@@ -37,18 +42,37 @@ pub(super) async fn download(url: &Url, shown: &str, unix_socket: Option<&Path>)
             continue;
         }
         if response.status() != StatusCode::OK {
-            return Err(format!("error downloading trust bundle: {}", status_line(response.status())));
+            return Err(format!("error downloading trust bundle: {}", status_line(&response)));
         }
         let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
         return body
             .map(http_body_util::Collected::to_bytes)
-            .map_err(|error| format!("unable to read from trust bundle URL {shown}: {error}"));
+            .map_err(|error| format!("unable to read from trust bundle URL {shown}: {}", cut_off(&*error)));
     }
     Err(format!("unable to fetch trust bundle URL {shown}: stopped after {MAX_REDIRECTS} redirects"))
 }
 
-fn status_line(status: StatusCode) -> String {
-    format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default())
+/// With the reason that the server gave, which is kept only if it is not the usual one.
+fn status_line(response: &Response<Incoming>) -> String {
+    let status = response.status();
+    let reason = match response.extensions().get::<ReasonPhrase>() {
+        Some(reason) => String::from_utf8_lossy(reason.as_bytes()),
+        None => status.canonical_reason().unwrap_or_default().into(),
+    };
+    format!("{} {reason}", status.as_u16())
+}
+
+/// Why a body cannot be read; in Go's words if the server hung up before its end.
+fn cut_off(error: &(dyn Error + 'static)) -> String {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
+            return "unexpected EOF".to_owned();
+        }
+        cause = error.source();
+    }
+    spire_runtime::Chain(error).to_string()
 }
 
 fn redirect(at: &Url, response: &Response<Incoming>) -> Option<Result<Url, String>> {
@@ -76,7 +100,7 @@ async fn get(url: &Url, unix_socket: Option<&Path>) -> Result<Response<Incoming>
             let server = ServerName::try_from(name).map_err(|error| error.to_string())?;
             let connector = TlsConnector::from(Arc::new(system_trust()?));
             let stream = connector.connect(server, stream).await.map_err(|error| format!("tls: {error}"))?;
-            request(stream, url).await
+            request(OpenEnd(stream), url).await
         }
         // A redirect must not lead out of TLS.
         scheme => Err(format!("unsupported protocol scheme {scheme:?}; only https is allowed")),
@@ -87,7 +111,13 @@ async fn request<S>(stream: S, url: &Url) -> Result<Response<Incoming>, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let text = |error: hyper::Error| spire_runtime::Chain(&error).to_string();
+    let text = |error: hyper::Error| {
+        if error.is_incomplete_message() {
+            "EOF".to_owned()
+        } else {
+            spire_runtime::Chain(&error).to_string()
+        }
+    };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
     // Ends with the response: when the body was read or dropped.
     tokio::spawn(connection);
@@ -143,14 +173,50 @@ mod tests {
                 "HTTP/1.1 302 Found\r\nLocation: /b?x=1\r\nContent-Length: 0\r\n\r\n",
                 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
                 "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+                "HTTP/1.1 404 Nope Nope\r\nContent-Length: 0\r\n\r\n",
             ],
         ));
         let url = Url::parse("http://bundle.test/a").unwrap();
         assert_eq!(download(&url, url.as_str(), Some(&path)).await.unwrap(), "hello");
         let error = download(&url, url.as_str(), Some(&path)).await.unwrap_err();
         assert_eq!(error, "error downloading trust bundle: 404 Not Found");
+        let error = download(&url, url.as_str(), Some(&path)).await.unwrap_err();
+        assert_eq!(error, "error downloading trust bundle: 404 Nope Nope");
         let asked = server.await.unwrap();
-        assert_eq!(asked, ["GET /a HTTP/1.1", "GET /b?x=1 HTTP/1.1", "GET /a HTTP/1.1"]);
+        assert_eq!(asked, ["GET /a HTTP/1.1", "GET /b?x=1 HTTP/1.1", "GET /a HTTP/1.1", "GET /a HTTP/1.1"]);
+    }
+
+    #[tokio::test]
+    async fn only_a_body_without_a_length_may_end_by_hanging_up() {
+        // Half a bundle must not pass for a whole one.
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bundle.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let (url, shown) = (Url::parse("http://bundle.test/a").unwrap(), "http://bundle.test/a");
+        let cases = [
+            ("HTTP/1.0 200 OK\r\n\r\nhello", Ok("hello")),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello",
+                Err("unable to read from trust bundle URL http://bundle.test/a: unexpected EOF"),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+                Err("unable to read from trust bundle URL http://bundle.test/a: unexpected EOF"),
+            ),
+            (
+                "",
+                Err(
+                    "unable to fetch trust bundle URL http://bundle.test/a: Get \"http://bundle.test/a\": EOF",
+                ),
+            ),
+        ];
+        let server = tokio::spawn(serve(listener, cases.iter().map(|(answer, _)| *answer).collect()));
+        for (answer, expected) in cases {
+            let got = download(&url, shown, Some(&path)).await;
+            let got = got.as_ref().map(|body| str::from_utf8(body).unwrap()).map_err(String::as_str);
+            assert_eq!(got, expected, "{answer}");
+        }
+        server.await.unwrap();
     }
 
     #[tokio::test]

@@ -123,15 +123,29 @@ impl BundleSet {
 }
 
 fn log(trust_domain: &TrustDomain, message: &str) {
-    tracing::debug!(
-        subsystem_name = "cache_manager",
-        trust_domain_id = trust_domain.id_string(),
-        "{message}"
-    );
+    tracing::debug!(subsystem_name = "cache_manager", trust_domain_id = trust_domain.as_str(), "{message}");
 }
 
 impl BundleSource for BundleSet {
     fn roots(&self, trust_domain: &TrustDomain) -> Option<Roots> {
         Some(self.current.load().get(trust_domain)?.roots.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_about_bundles_name_the_trust_domain_as_upstream_does() {
+        // Who looks for one in the logs of agents of both kinds must find it in both.
+        let log = spire_runtime::logging::capture();
+        let empty = |name: &str| Bundle::empty(TrustDomain::from_name(name).unwrap());
+        let set = BundleSet::new(empty("lab.test")).unwrap();
+        set.update(vec![empty("lab.test"), empty("other.test")]).unwrap();
+        set.update(vec![empty("lab.test")]).unwrap();
+        for message in ["Bundle added", "Bundle removed"] {
+            assert_eq!(log.find(message).unwrap().field("trust_domain_id"), "other.test", "{message}");
+        }
     }
 }

@@ -24,6 +24,7 @@ mod served {
     use spire_proto::server::debug::v1::debug_server::{Debug, DebugServer};
     use spire_proto::server::debug::v1::{GetInfoRequest, GetInfoResponse};
     use spire_runtime::Shutdown;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tonic::transport::Server;
     use tonic::{Request, Response, Status};
@@ -132,6 +133,40 @@ mod served {
             "rpc error: code = Unavailable desc = connection error: desc = \"transport: authentication handshake \
              failed: x509svid: could not verify leaf certificate: x509: certificate signed by unknown authority\""
         );
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_speak_tls_is_told_in_gos_words() {
+        // What an operator who mixed up two ports finds on the web.
+        let (ca, other) = (Authority::new("example.org").await, Authority::new("other.org").await);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = listener.local_addr().unwrap().to_string();
+        let channel = || tls(&target, Arc::new(client(&ca, Bundles::of([&ca]), None))).unwrap();
+        for (answer, reason) in [
+            (
+                &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+                "tls: first record does not look like a TLS handshake",
+            ),
+            (b"", "EOF"),
+        ] {
+            let serving = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                // All of it, else the kernel resets the connection.
+                let _ = stream.read(&mut [0; 4096]).await.unwrap();
+                stream.write_all(answer).await.unwrap();
+                stream.shutdown().await.unwrap();
+                let _ = stream.read(&mut [0; 4096]).await;
+            };
+            let channel = channel();
+            let (said, ()) = tokio::join!(whoami(&channel), serving);
+            assert!(said.ends_with(&format!("authentication handshake failed: {reason}\"")), "{said}");
+        }
+        let _incoming =
+            tls_incoming(listener, server(&other, Bundles::of([&other])).await, IncomingOptions::default());
+        assert!(whoami(&channel()).await.ends_with(
+            "handshake failed: x509svid: could not get X509 bundle: x509bundle: no X.509 bundle found for trust \
+             domain: \\\"other.org\\\"\""
+        ));
     }
 
     #[test]

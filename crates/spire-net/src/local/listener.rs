@@ -51,20 +51,15 @@ pub struct LocalListener {
 }
 
 impl LocalListener {
-    /// Creates missing folders with `dir_mode`, removes whatever file is at `path`, listens, and sets the permissions
-    /// of the socket to `mode` (SA-214, AG-451).
+    /// Creates missing folders with `dir_mode`, removes whatever file or empty folder is at `path`, listens, and sets
+    /// the permissions of the socket to `mode` (SA-214, AG-451).
     pub fn bind(path: &Path, mode: u32, dir_mode: u32) -> Result<Self, BindError> {
         let at = || path.to_owned();
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             let created = DirBuilder::new().recursive(true).mode(dir_mode).create(folder);
             created.map_err(|source| BindError::Directory { path: folder.to_owned(), source })?;
         }
-        match fs::remove_file(path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(BindError::Stale { path: at(), source });
-            }
-            _ => {}
-        }
+        remove_stale(path).map_err(|source| BindError::Stale { path: at(), source })?;
         let listener = UnixListener::bind(path).map_err(|source| BindError::Listen { path: at(), source })?;
         let opened =
             fs::set_permissions(path, Permissions::from_mode(mode)).and_then(|()| fs::metadata(path));
@@ -79,6 +74,18 @@ impl LocalListener {
     /// The connections, for [`serve`](crate::serve::serve). Never fails and never ends.
     pub fn incoming(self, tracking: Tracking) -> LocalIncoming {
         LocalIncoming { listener: self, tracking, pause: None, memory: Memory::default() }
+    }
+}
+
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // Container runtimes make one where a file to mount is missing. One that is in use stays, and binding fails.
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            let _ = fs::remove_dir(path);
+            Ok(())
+        }
+        removed => removed,
     }
 }
 

@@ -70,6 +70,22 @@ async fn a_stale_file_is_replaced_and_ours_is_removed_at_the_end() {
     assert_eq!(error.to_string(), "unable to create socket directory /proc/none/x");
 }
 
+#[tokio::test]
+async fn an_empty_folder_is_replaced_and_a_full_one_is_kept() {
+    // A container runtime leaves an empty one behind where it could not find the socket that it was to mount.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.sock");
+    std::fs::create_dir(&path).unwrap();
+    drop(LocalListener::bind(&path, 0o777, 0o755).unwrap());
+
+    std::fs::create_dir(&path).unwrap();
+    std::fs::write(path.join("file"), "").unwrap();
+    let error = LocalListener::bind(&path, 0o777, 0o755).unwrap_err();
+    let in_use = |source: &std::io::Error| source.kind() == std::io::ErrorKind::AddrInUse;
+    assert!(matches!(&error, BindError::Listen { source, .. } if in_use(source)), "{error:?}");
+    assert!(path.join("file").exists());
+}
+
 fn sleeper() -> std::process::Child {
     Command::new("sleep").arg("600").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
 }

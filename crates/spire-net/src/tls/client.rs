@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use spire_crypto::x509::{Certificate, verify_x509_svid};
+use rustls::{ClientConfig, InvalidMessage};
+use spire_crypto::x509::{Certificate, PeerError, verify_x509_svid};
 use spire_runtime::SharedClock;
+use spire_runtime::logging::{go_quote, os_error_text};
 use spire_types::SpiffeId;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -59,8 +60,9 @@ impl ClientTls {
         let (mut config, name) =
             (self.config(&failure).map_err(|error| failed(error.to_string()))?, name(host));
         config.enable_sni = matches!(name, ServerName::DnsName(_));
+        let ends = Ends::of(&stream);
         let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-        let stream = connecting.await.map_err(|error| failed(failure.or(describe(&error))))?;
+        let stream = connecting.await.map_err(|error| failed(failure.or(ends.describe(&error))))?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             // What Go's gRPC says of a server without HTTP/2.
             return Err(failed("credentials: cannot check peer: missing selected ALPN property".to_owned()));
@@ -120,11 +122,31 @@ fn name(host: &str) -> ServerName<'static> {
         .unwrap_or_else(|_| ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
 }
 
-/// The words of the TLS library without those of `io::Error` around them.
-fn describe(error: &io::Error) -> String {
-    match error.get_ref() {
-        Some(inner) => inner.to_string(),
-        None => error.to_string(),
+/// The two ends of a connection, which Go names when it breaks.
+struct Ends(Option<(SocketAddr, SocketAddr)>);
+
+impl Ends {
+    fn of(stream: &TcpStream) -> Self {
+        Self(stream.local_addr().ok().zip(stream.peer_addr().ok()))
+    }
+
+    /// In the words of Go for what operators meet; else those of the TLS library, without `io::Error` around them.
+    fn describe(&self, error: &io::Error) -> String {
+        let inner = error.get_ref();
+        if let Some(rustls::Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        )) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
+            return "tls: first record does not look like a TLS handshake".to_owned();
+        }
+        match (&self.0, inner) {
+            _ if error.kind() == io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
+            (_, Some(inner)) => inner.to_string(),
+            (Some((local, peer)), None) => {
+                format!("read tcp {local}->{peer}: read: {}", os_error_text(error))
+            }
+            (None, None) => os_error_text(error),
+        }
     }
 }
 
@@ -160,8 +182,7 @@ impl ServerVerifier {
             ServerCheck::Svid { id, bundles } => {
                 let chain = parse_chain(leaf, others)?;
                 let roots = |trust_domain: &_| bundles.roots(trust_domain);
-                let found =
-                    verify_x509_svid(&chain, roots, self.clock.now()).map_err(|error| error.to_string())?;
+                let found = verify_x509_svid(&chain, roots, self.clock.now()).map_err(refused)?;
                 if found == *id { Ok(()) } else { Err(format!("unexpected ID {:?}", found.to_string())) }
             }
             ServerCheck::Unproven { id } => {
@@ -180,9 +201,20 @@ impl ServerVerifier {
     }
 }
 
+/// A client has a bundle of its own for the server, of which Go speaks in other words.
+fn refused(error: PeerError) -> String {
+    match error {
+        PeerError::NoBundle(trust_domain) => format!(
+            "x509svid: could not get X509 bundle: x509bundle: no X.509 bundle found for trust domain: {}",
+            go_quote(trust_domain.as_str())
+        ),
+        other => other.to_string(),
+    }
+}
+
 /// `["a" "b"]`, as Go's `%q` prints a list.
 fn go_list(items: &[String]) -> String {
-    let quoted: Vec<String> = items.iter().map(|item| spire_runtime::logging::go_quote(item)).collect();
+    let quoted: Vec<String> = items.iter().map(|item| go_quote(item)).collect();
     format!("[{}]", quoted.join(" "))
 }
 

@@ -155,7 +155,9 @@ async fn http_answers_from_the_last_results() {
         assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
         assert_eq!(body, "{\"server\":{}}\n");
     }
-    assert!(ask(address, "GET /other").await.0.starts_with("HTTP/1.1 404"));
+    let (head, _) = ask(address, "GET /other").await;
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+    assert!(head.to_lowercase().contains("x-content-type-options: nosniff"), "{head}");
     shutdown.trigger();
     server.await.unwrap();
     probing.await.unwrap();

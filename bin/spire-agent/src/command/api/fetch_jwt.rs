@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::Value;
 use spire_cli::{Command, Context, ErrorStyle, FlagSet, Format, Outcome};
 use spire_proto::workload::{JwtBundlesRequest, JwtBundlesResponse, JwtsvidRequest, JwtsvidResponse};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::WorkloadApi;
 use crate::command::{json, sockets};
@@ -64,14 +65,15 @@ async fn fetch_bundles(api: &WorkloadApi) -> Result<JwtBundlesResponse, String> 
     });
     let first = first.await.map_err(|status| {
         let text = sockets::public_error(&status);
-        if is_ours(&status) { format!("failed to receive JWT bundles: {text}") } else { text }
+        if is_ours(&status, api.limit) { format!("failed to receive JWT bundles: {text}") } else { text }
     })?;
     first.ok_or_else(|| super::END_OF_STREAM.to_owned())
 }
 
-/// Whether the call did not even reach the agent.
-fn is_ours(status: &Status) -> bool {
-    status.source().is_some()
+/// Whether the call did not even reach the agent. In less than a millisecond it does not.
+fn is_ours(status: &Status, limit: Duration) -> bool {
+    let too_short = status.code() == Code::DeadlineExceeded && limit < Duration::from_millis(1);
+    too_short || status.source().is_some()
 }
 
 async fn fetch_svids(api: &WorkloadApi, request: JwtsvidRequest) -> Result<JwtsvidResponse, Status> {
@@ -93,4 +95,18 @@ fn pretty(svids: &JwtsvidResponse, bundles: &JwtBundlesResponse) -> String {
         let _ = writeln!(text, "bundle({domain}):\n\t{}", String::from_utf8_lossy(document));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_no_call_can_keep_is_told_from_an_agent_that_is_slow() {
+        // AG-175
+        let late = Status::deadline_exceeded("context deadline exceeded");
+        assert!(is_ours(&late, Duration::from_nanos(1)));
+        assert!(!is_ours(&late, Duration::from_secs(5)));
+        assert!(!is_ours(&Status::permission_denied("no identity issued"), Duration::from_nanos(1)));
+    }
 }
