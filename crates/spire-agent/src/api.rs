@@ -6,10 +6,12 @@ mod health;
 mod logger;
 mod rate_limit;
 mod reflection;
+mod unserved;
 mod workload;
 
 pub use debug::DebugApi;
 pub use health::{HealthApi, probe};
 pub use logger::LoggerApi;
 pub use reflection::{ReflectionApi, Schema};
+pub use unserved::{Unserved, Worded};
 pub use workload::{Limits as WorkloadLimits, WorkloadApi, WorkloadService};

@@ -31,6 +31,8 @@ pub use slots::Subscription;
 pub use svid::WorkloadSvid;
 pub use view::View;
 
+pub(crate) use response::framed;
+
 use records::Records;
 use slots::Slots;
 

@@ -1,15 +1,16 @@
 //! The two sockets: for workloads, and for whoever administers the node (AG-451 to AG-453, AG-531).
 
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spire_net::local::{LocalListener, Tracking};
+use spire_net::local::{BindError, LocalListener, Tracking};
 use spire_net::serve::{ServeOptions, serve};
 use spire_proto::agent::logger::v1::logger_server::LoggerServer;
 use spire_proto::agent_debug::v1::debug_server::DebugServer;
-use spire_runtime::logging::LogValue;
+use spire_runtime::logging::{LogValue, os_error_text};
 use spire_runtime::{Chain, Shutdown};
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
@@ -18,7 +19,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::pb::v1::server_reflection_server as v1;
 use tonic_reflection::pb::v1alpha::server_reflection_server as v1alpha;
 
-use crate::api::{DebugApi, HealthApi, LoggerApi, ReflectionApi, Schema, WorkloadService};
+use crate::api::{DebugApi, HealthApi, LoggerApi, ReflectionApi, Schema, Unserved, Worded, WorkloadService};
 
 /// Calls that are answered when the order to stop comes have this long; streams end at once (AG-409).
 const GRACE: Duration = Duration::from_secs(2);
@@ -38,12 +39,12 @@ type TaskError = Box<dyn std::error::Error + Send + Sync>;
 /// `workload` is `None` when it is disabled.
 pub fn public_routes(workload: Option<WorkloadService>, health: HealthApi) -> Result<Routes, TaskError> {
     let mut routes = RoutesBuilder::default();
-    let mut services: Vec<String> = ALWAYS.iter().map(|name| (*name).to_owned()).collect();
+    let mut services = ALWAYS.to_vec();
     if let Some(workload) = workload {
-        services.push(WorkloadService::NAME.to_owned());
+        services.push(WorkloadService::NAME);
         routes.add_service(workload);
     }
-    routes.add_service(HealthServer::new(health));
+    routes.add_service(Worded::new(HealthServer::new(health), &["Check", "Watch"]));
     let reflection = ReflectionApi(Arc::new(Schema::new(
         &[
             spire_proto::descriptors::WORKLOAD,
@@ -51,15 +52,24 @@ pub fn public_routes(workload: Option<WorkloadService>, health: HealthApi) -> Re
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
         ],
-        services,
+        services.iter().map(|name| (*name).to_owned()).collect(),
     )?));
-    routes.add_service(v1::ServerReflectionServer::new(reflection.clone()));
-    routes.add_service(v1alpha::ServerReflectionServer::new(reflection));
-    Ok(routes.routes())
+    let methods = &["ServerReflectionInfo"];
+    routes.add_service(Worded::new(v1::ServerReflectionServer::new(reflection.clone()), methods));
+    routes.add_service(Worded::new(v1alpha::ServerReflectionServer::new(reflection), methods));
+    Ok(complete(routes.routes(), &services))
 }
 
 pub fn admin_routes(logger: LoggerApi, debug: DebugApi) -> Routes {
-    Routes::new(LoggerServer::new(logger)).add_service(DebugServer::new(debug))
+    let services = [LoggerServer::<LoggerApi>::NAME, DebugServer::<DebugApi>::NAME];
+    let logger = Worded::new(LoggerServer::new(logger), &["GetLogger", "SetLogLevel", "ResetLogLevel"]);
+    let debug = Worded::new(DebugServer::new(debug), &["GetInfo"]);
+    complete(Routes::new(logger).add_service(debug), &services)
+}
+
+/// With an answer to everything else.
+fn complete(routes: Routes, services: &[&'static str]) -> Routes {
+    routes.into_axum_router().fallback_service(Unserved::beside(services)).into()
 }
 
 /// A socket, for the lines that are logged about it.
@@ -70,6 +80,20 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// In upstream's words, but a path that is too long is told more clearly.
+    fn unopened(self, error: &BindError) -> String {
+        let failed = match self {
+            Self::Public { .. } => "create UDS listener",
+            Self::Admin => "error creating UDS listener",
+        };
+        match error {
+            BindError::Listen { path, source } if source.kind() != io::ErrorKind::InvalidInput => {
+                format!("{failed}: listen unix {}: bind: {}", path.display(), os_error_text(source))
+            }
+            _ => Chain(error).to_string(),
+        }
+    }
+
     fn log_starting(self, path: &Path) {
         let address = path.display().to_string();
         match self {
@@ -115,7 +139,7 @@ pub async fn serve_socket(
     opened: impl FnOnce(),
     shutdown: Shutdown,
 ) -> Result<(), TaskError> {
-    let listener = LocalListener::bind(path, mode, 0o755).map_err(|error| Chain(&error).to_string())?;
+    let listener = LocalListener::bind(path, mode, 0o755).map_err(|error| socket.unopened(&error))?;
     socket.log_starting(path);
     opened();
     let incoming = listener.incoming(Tracking::Pinned);
@@ -135,7 +159,101 @@ pub async fn serve_socket(
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::Full;
+    use spire_runtime::ManualClock;
+    use tonic::body::Body;
+    use tonic::{Code, Status};
+    use tower::ServiceExt as _;
+
     use super::*;
+
+    fn public() -> Routes {
+        let health = HealthApi { socket_path: None, clock: ManualClock::at_unix(0).shared() };
+        public_routes(None, health).unwrap()
+    }
+
+    async fn refusal(request: http::Request<Body>) -> (Code, String) {
+        let answer = public().oneshot(request).await.unwrap();
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        (status.code(), status.message().to_owned())
+    }
+
+    #[tokio::test]
+    async fn what_is_not_served_is_named() {
+        // With an empty text nobody finds out that a service is disabled, or that its name is misspelt.
+        for (path, expected) in [
+            ("/foo.Bar/Baz", "unknown service foo.Bar"),
+            ("/SpiffeWorkloadAPI/FetchX509SVID", "unknown service SpiffeWorkloadAPI"),
+            ("/grpc.health.v1.Health/List", "method List not implemented"),
+            ("/grpc.health.v1.Health/Nope", "unknown method Nope for service grpc.health.v1.Health"),
+            ("/grpc.health.v1.Health/", "unknown method  for service grpc.health.v1.Health"),
+            ("/grpc.health.v1.Health/Check/x", "unknown service grpc.health.v1.Health/Check"),
+            ("/x", "malformed method name: \"/x\""),
+        ] {
+            let refused = refusal(http::Request::post(path).body(Body::empty()).unwrap()).await;
+            assert_eq!(refused, (Code::Unimplemented, expected.to_owned()), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_that_cannot_be_read_are_refused_in_gos_words() {
+        for (encoding, body, code, text) in [
+            (
+                "identity",
+                &[0, 0, 0x40, 0, 1][..],
+                Code::ResourceExhausted,
+                "grpc: received message larger than max (4194305 vs. 4194304)",
+            ),
+            (
+                "gzip",
+                &[0; 5],
+                Code::Unimplemented,
+                "grpc: Decompressor is not installed for grpc-encoding \"gzip\"",
+            ),
+            (
+                "identity",
+                &[0, 0, 0, 0, 1, 7],
+                Code::Internal,
+                "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data",
+            ),
+            (
+                "identity",
+                &[0, 0, 0, 0, 3, 0x0a, 1, 0xff],
+                Code::Internal,
+                "grpc: error unmarshalling request: string field contains invalid UTF-8",
+            ),
+        ] {
+            let request = http::Request::post("/grpc.health.v1.Health/Check")
+                .header("grpc-encoding", encoding)
+                .body(Body::new(Full::new(bytes::Bytes::from_static(body))));
+            assert_eq!(refusal(request.unwrap()).await, (code, text.to_owned()), "{encoding} {body:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_cannot_be_opened_is_told_in_upstreams_words() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let shown = folder.path().display();
+        for (socket, failed) in [
+            (Socket::Public { apis: "" }, "create UDS listener"),
+            (Socket::Admin, "error creating UDS listener"),
+        ] {
+            let error =
+                serve_socket(folder.path(), 0o777, socket, Routes::default(), || {}, Shutdown::new()).await;
+            assert_eq!(
+                error.unwrap_err().to_string(),
+                format!("{failed}: listen unix {shown}: bind: address already in use")
+            );
+        }
+        let long = folder.path().join("x".repeat(200));
+        let error =
+            serve_socket(&long, 0o777, Socket::Admin, Routes::default(), || {}, Shutdown::new()).await;
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            format!("unable to listen on {}: path must be shorter than SUN_LEN", long.display())
+        );
+    }
 
     #[test]
     fn the_sockets_are_logged_as_upstream_logs_them() {

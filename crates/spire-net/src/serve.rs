@@ -7,6 +7,7 @@
 mod calls;
 mod cork;
 mod deadline;
+mod refusal;
 mod turns;
 
 use std::convert::Infallible;
@@ -32,6 +33,7 @@ use tower::util::Oneshot;
 use cork::Cork;
 use deadline::WithDeadline;
 pub use deadline::deadline;
+pub use refusal::{no_decompressor, reworded, reworded_response, undecodable, unknown_method};
 use turns::Turns;
 
 /// Calls of one connection at a time; clients keep more of them waiting.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt};
 use prost::Message;
 use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
+use spire_net::serve::reworded;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Files and the names in them.
@@ -43,7 +44,11 @@ impl Schema {
         let mut schema = Self { services, ..Self::default() };
         schema.services.sort_unstable();
         for set in sets {
-            for file in FileDescriptorSet::decode(*set)?.file {
+            for mut file in FileDescriptorSet::decode(*set)?.file {
+                // Upstream's programs have it at the top; clients ask for it by that name.
+                if file.name() == "spiffe/workload/workload.proto" {
+                    file.name = Some("workload.proto".to_owned());
+                }
                 schema.add(&file);
             }
         }
@@ -185,7 +190,7 @@ macro_rules! reflection {
                     let schema = self.0.clone();
                     let mut sent = HashSet::new();
                     let answers = request.into_inner().map(move |request| {
-                        let request = request?;
+                        let request = request.map_err(reworded)?;
                         let answer = answer(&schema, &request, &mut sent)?;
                         Ok(ServerReflectionResponse {
                             valid_host: request.host.clone(),
@@ -217,6 +222,7 @@ mod tests {
             assert!(schema.symbols.contains_key(symbol), "{symbol}");
         }
         let file = schema.symbols.get("SpiffeWorkloadAPI");
+        assert_eq!(file.unwrap(), "workload.proto");
         let Answer::Files(files) = schema.files(file, &mut sent) else { panic!("no files") };
         assert_eq!(files.len(), 2, "struct.proto is imported");
         let Answer::Files(again) = schema.files(file, &mut sent) else { panic!("no files") };

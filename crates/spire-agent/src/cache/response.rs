@@ -63,7 +63,7 @@ fn wiped(message: Vec<u8>) -> Bytes {
 }
 
 /// A flag, the length, and the message. Made in one piece, because a buffer that grows leaves keys behind.
-fn framed(message: &impl Message) -> Vec<u8> {
+pub(crate) fn framed(message: &impl Message) -> Vec<u8> {
     let length = message.encoded_len();
     let mut frame = Vec::with_capacity(PREFIX_LEN + length);
     frame.put_u8(0); // not compressed

@@ -8,15 +8,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use spire_datastore::{Datastore, ListEntries};
 use spire_net::incoming::ConnectInfo;
 use spire_net::local::LocalPeer;
-use spire_net::serve::deadline;
+use spire_net::serve::{deadline, reworded_response, unknown_method};
 use spire_proto::rpc_status::permission_denied_details;
 use spire_proto::types::permission_denied_details::Reason;
 use spire_runtime::SharedClock;
-use spire_runtime::logging::{LogLevel, go_quote};
+use spire_runtime::logging::LogLevel;
 use spire_types::SpiffeId;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -46,16 +46,8 @@ impl Listener {
         }
     }
 
-    /// In the words of gRPC for Go.
     fn unknown(self, path: &str) -> Status {
-        let text = match path.trim_start_matches('/').rsplit_once('/') {
-            None => format!("malformed method name: {}", go_quote(path)),
-            Some((service, method)) if Row::of_service(service).any(|row| self.offers(row)) => {
-                format!("unknown method {method} for service {service}")
-            }
-            Some((service, _)) => format!("unknown service {service}"),
-        };
-        Status::unimplemented(text)
+        unknown_method(path, |service| Row::of_service(service).any(|row| self.offers(row)))
     }
 }
 
@@ -231,16 +223,6 @@ fn peer_fields(peer: &LocalPeer) -> Result<AuditFields, ApiError> {
         .text("caller_path", path.map(|path| path.display().to_string()).unwrap_or_default()))
 }
 
-/// A message above the limit is `ResourceExhausted` for every gRPC library but ours.
-fn with_gos_code(mut response: Response<Body>) -> Response<Body> {
-    const OUT_OF_RANGE: HeaderValue = HeaderValue::from_static("11");
-    const RESOURCE_EXHAUSTED: HeaderValue = HeaderValue::from_static("8");
-    if response.headers().get("grpc-status") == Some(&OUT_OF_RANGE) {
-        response.headers_mut().insert("grpc-status", RESOURCE_EXHAUSTED);
-    }
-    response
-}
-
 /// Puts [`Access`] before the services of one listener.
 #[derive(Debug, Clone)]
 pub struct AccessLayer {
@@ -294,7 +276,7 @@ where
                 }
                 Ok(call) => {
                     request.extensions_mut().insert(call);
-                    inner.call(request).await.map(with_gos_code)
+                    inner.call(request).await.map(reworded_response)
                 }
                 Err(error) => Ok(error.to_status().into_http()),
             }

@@ -5,7 +5,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, Bytes};
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt as _};
 use http::HeaderMap;
@@ -14,16 +14,18 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use prost::Message;
 use spire_net::local::LocalPeer;
-use spire_proto::workload::{JwtsvidRequest, ValidateJwtsvidRequest};
+use spire_net::serve::{no_decompressor, reworded, undecodable, unknown_method};
+use spire_proto::workload::{JwtsvidRequest, ValidateJwtsvidRequest, X509svidRequest};
 use tonic::body::Body;
-use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::metadata::{GRPC_CONTENT_TYPE, MetadataValue};
-use tonic::server::{Grpc, NamedService};
-use tonic::{Code, Request, Response, Status, Streaming};
-use tower::service_fn;
+use tonic::codec::{BufferSettings, DecodeBuf, Decoder};
+use tonic::metadata::GRPC_CONTENT_TYPE;
+use tonic::server::NamedService;
+use tonic::{Status, Streaming};
 
 use super::{Fetch, WorkloadApi};
+use crate::cache::framed;
 
+const PREFIX: &str = "/SpiffeWorkloadAPI/";
 const SECURITY_HEADER: &str = "workload.spiffe.io";
 
 /// Routes the calls of one service.
@@ -82,48 +84,49 @@ fn route(
             let answer = stream(api, fetch, request).await;
             Ok(answer.unwrap_or_else(Status::into_http))
         }),
-        Ok(Method::FetchJwtSvid) => Box::pin(async move { Ok(fetch_jwt_svid(api, request).await) }),
-        Ok(Method::ValidateJwtSvid) => Box::pin(async move { Ok(validate_jwt_svid(api, request).await) }),
+        Ok(Method::FetchJwtSvid) => Box::pin(async move {
+            let answer = fetch_jwt_svid(api, request).await;
+            Ok(answer.unwrap_or_else(Status::into_http))
+        }),
+        Ok(Method::ValidateJwtSvid) => Box::pin(async move {
+            let answer = validate_jwt_svid(api, request).await;
+            Ok(answer.unwrap_or_else(Status::into_http))
+        }),
         Ok(Method::Unimplemented(text)) => Box::pin(ready(Ok(Status::unimplemented(text).into_http()))),
         Err(status) => Box::pin(ready(Ok(status.into_http()))),
     }
 }
 
+/// In the order in which gRPC for Go finds out.
 fn method(request: &http::Request<Body>) -> Result<Method, Status> {
-    let name = request.uri().path().rsplit('/').next().unwrap_or_default();
-    let method = Method::named(name).ok_or_else(|| {
-        Status::unimplemented(format!("unknown method {name} for service SpiffeWorkloadAPI"))
-    })?;
+    let path = request.uri().path();
+    let method = path.strip_prefix(PREFIX).and_then(Method::named);
+    let method = method.ok_or_else(|| unknown_method(path, |service| service == WorkloadService::NAME))?;
+    not_compressed(request.headers())?;
     if !has_security_header(request.headers()) {
         return Err(Status::invalid_argument("security header missing from request"));
     }
     Ok(method)
 }
 
-async fn fetch_jwt_svid(api: Arc<WorkloadApi>, request: http::Request<Body>) -> http::Response<Body> {
-    let fetch = service_fn(move |request: Request<Bytes>| {
-        let api = api.clone();
-        async move {
-            let peer = request.extensions().get::<LocalPeer>().cloned();
-            let message: JwtsvidRequest = decoded(request.into_inner())?;
-            let answer = api.fetch_jwt_svid(peer.as_ref(), message).await?;
-            Ok::<_, Status>(Response::new(Bytes::from(answer.encode_to_vec())))
-        }
-    });
-    Grpc::new(Raw).unary(fetch, request).await
+async fn fetch_jwt_svid(
+    api: Arc<WorkloadApi>,
+    request: http::Request<Body>,
+) -> Result<http::Response<Body>, Status> {
+    let (peer, message) = received(request).await?;
+    let message: JwtsvidRequest = decoded(message, "error unmarshalling request")?;
+    let answer = api.fetch_jwt_svid(peer.as_ref(), message).await?;
+    Ok(single(&answer))
 }
 
-async fn validate_jwt_svid(api: Arc<WorkloadApi>, request: http::Request<Body>) -> http::Response<Body> {
-    let validate = service_fn(move |request: Request<Bytes>| {
-        let api = api.clone();
-        async move {
-            let peer = request.extensions().get::<LocalPeer>().cloned();
-            let message: ValidateJwtsvidRequest = decoded(request.into_inner())?;
-            let answer = api.validate_jwt_svid(peer.as_ref(), message).await?;
-            Ok::<_, Status>(Response::new(Bytes::from(answer.encode_to_vec())))
-        }
-    });
-    Grpc::new(Raw).unary(validate, request).await
+async fn validate_jwt_svid(
+    api: Arc<WorkloadApi>,
+    request: http::Request<Body>,
+) -> Result<http::Response<Body>, Status> {
+    let (peer, message) = received(request).await?;
+    let message: ValidateJwtsvidRequest = decoded(message, "error unmarshalling request")?;
+    let answer = api.validate_jwt_svid(peer.as_ref(), message).await?;
+    Ok(single(&answer))
 }
 
 /// What `Grpc::server_streaming` does, but its body copies each answer into a buffer that it keeps.
@@ -132,37 +135,55 @@ async fn stream(
     fetch: Fetch,
     request: http::Request<Body>,
 ) -> Result<http::Response<Body>, Status> {
-    let (mut parts, request) = request.into_parts();
-    not_compressed(&parts.headers)?;
+    let (peer, message) = received(request).await?;
+    nothing(message)?;
+    Ok(response(api.watch(fetch, peer).await?))
+}
+
+fn not_compressed(headers: &HeaderMap) -> Result<(), Status> {
+    match headers.get("grpc-encoding") {
+        Some(encoding) if encoding != "identity" && !encoding.is_empty() => {
+            Err(no_decompressor(&String::from_utf8_lossy(encoding.as_bytes())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Who calls, and the message.
+async fn received(request: http::Request<Body>) -> Result<(Option<LocalPeer>, Bytes), Status> {
+    let (mut parts, body) = request.into_parts();
     let peer = parts.extensions.remove::<LocalPeer>();
     // A caller may have to wait for long.
     drop(parts);
-    read(request).await?;
-    let mut response = http::Response::new(body(api.watch(fetch, peer).await?));
-    response.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
-    Ok(response)
+    Ok((peer, read(body).await?))
 }
 
-/// As tonic refuses what it cannot decompress.
-fn not_compressed(headers: &HeaderMap) -> Result<(), Status> {
-    let Some(encoding) = headers.get("grpc-encoding").filter(|value| *value != "identity") else {
-        return Ok(());
-    };
-    let bytes = encoding.as_bytes();
-    let name = str::from_utf8(bytes).map_or_else(|_| format!("{bytes:?}"), str::to_owned);
-    let text = format!("Content is compressed with `{name}` which isn't supported");
-    let mut status = Status::unimplemented(text);
-    status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static("identity"));
-    Err(status)
-}
-
-/// The request is a message without fields; it has to be there.
-async fn read(body: Body) -> Result<(), Status> {
+/// The only message of a request; it has to be there.
+async fn read(body: Body) -> Result<Bytes, Status> {
     let mut messages = Streaming::new_request(Raw, body, None, None);
-    messages.message().await?.ok_or_else(|| Status::internal("Missing request message."))?;
+    let message = messages.message().await.map_err(reworded)?;
+    let message = message.ok_or_else(|| Status::internal("Missing request message."))?;
     // To the end, as tonic does.
     messages.trailers().await?;
-    Ok(())
+    Ok(message)
+}
+
+/// Requests for streams have no fields; what a caller sends all the same must at least look like fields.
+fn nothing(message: Bytes) -> Result<(), Status> {
+    if message.is_empty() {
+        return Ok(());
+    }
+    decoded::<X509svidRequest>(message, "failed to unmarshal the received message").map(|_| ())
+}
+
+fn single(answer: &impl Message) -> http::Response<Body> {
+    response(futures::stream::iter([Ok(Bytes::from(framed(answer))), Err(Status::ok(""))]))
+}
+
+fn response(answers: impl Stream<Item = Result<Bytes, Status>> + Send + 'static) -> http::Response<Body> {
+    let mut response = http::Response::new(body(answers));
+    response.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
+    response
 }
 
 /// `answers` are framed and go out as they are; a status ends them.
@@ -181,9 +202,9 @@ fn frame(answer: Result<Bytes, Status>) -> Result<Frame<Bytes>, Status> {
     }
 }
 
-fn decoded<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {
-    M::decode(bytes)
-        .map_err(|error| Status::new(Code::Internal, format!("grpc: error unmarshalling request: {error}")))
+/// `failed` is how gRPC for Go calls the step.
+fn decoded<M: Message + Default>(bytes: Bytes, failed: &str) -> Result<M, Status> {
+    M::decode(bytes).map_err(|error| Status::internal(format!("grpc: {failed}: {}", undecodable(&error))))
 }
 
 /// Exactly one value, exactly `true` (AG-453).
@@ -193,33 +214,8 @@ fn has_security_header(headers: &HeaderMap) -> bool {
 }
 
 /// Messages as they are on the wire.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, target: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        target.put(item);
-        Ok(())
-    }
-}
 
 impl Decoder for Raw {
     type Item = Bytes;
@@ -241,6 +237,7 @@ mod tests {
     use spire_proto::workload::JwtBundlesResponse;
     use spire_runtime::ManualClock;
     use spire_types::{Bundle, TrustDomain};
+    use tonic::Code;
 
     use super::*;
     use crate::cache::{BundleSet, Cache};
@@ -274,39 +271,88 @@ mod tests {
         assert!(message.bundles.contains_key("spiffe://example.org"), "{message:?}");
     }
 
+    fn request(path: &str, body: &'static [u8]) -> http::Request<Body> {
+        let body = Body::new(Full::new(Bytes::from_static(body)));
+        http::Request::post(path).header(SECURITY_HEADER, "true").body(body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_a_single_request_is_one_message_and_success() {
+        let answer = JwtsvidRequest { spiffe_id: "spiffe://a/w".to_owned(), ..JwtsvidRequest::default() };
+        let mut response = single(&answer);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/grpc");
+        let data = next(response.body_mut()).await.unwrap().into_data().unwrap();
+        assert_eq!(data[..5], [0, 0, 0, 0, u8::try_from(data.len() - 5).unwrap()]);
+        assert_eq!(JwtsvidRequest::decode(&data[5..]).unwrap(), answer);
+        let trailers = next(response.body_mut()).await.unwrap().into_trailers().unwrap();
+        assert_eq!(trailers["grpc-status"], "0");
+        assert!(next(response.body_mut()).await.is_none());
+    }
+
     #[tokio::test]
     async fn a_request_for_a_stream_is_one_whole_message() {
-        for (request, refused) in [
+        let garbage = "grpc: failed to unmarshal the received message: \
+                       proto: cannot parse invalid wire-format data";
+        for (body, refused) in [
             (&[0, 0, 0, 0, 0][..], None),
-            (&[0, 0, 0, 0, 1, 7, 0, 0, 0, 0, 0], None),
-            (&[], Some("Missing request message.")),
-            (&[0, 0, 0], Some("Unexpected EOF decoding stream.")),
-            (&[0, 0, 0, 0, 0, 0], Some("Unexpected EOF decoding stream.")),
+            // A field that a later version might have, and another message, at which nobody looks.
+            (&[0, 0, 0, 0, 2, 8, 1, 0, 0, 0, 0, 0], None),
+            (&[0, 0, 0, 0, 1, 7], Some((Code::Internal, garbage))),
+            (&[], Some((Code::Internal, "Missing request message."))),
+            (&[0, 0, 0], Some((Code::Internal, "Unexpected EOF decoding stream."))),
+            (&[0, 0, 0, 0, 0, 0], Some((Code::Internal, "Unexpected EOF decoding stream."))),
             (
                 &[1, 0, 0, 0, 0],
-                Some(
-                    "protocol error: received message with compressed-flag but no grpc-encoding was specified",
-                ),
+                Some((Code::Internal, "grpc: compressed flag set with identity or empty encoding")),
+            ),
+            (
+                &[0, 0, 0x40, 0, 1],
+                Some((
+                    Code::ResourceExhausted,
+                    "grpc: received message larger than max (4194305 vs. 4194304)",
+                )),
             ),
         ] {
-            let read = read(Body::new(Full::new(Bytes::from_static(request)))).await;
-            let status = read.err().map(|status| (status.code(), status.message().to_owned()));
-            assert_eq!(status, refused.map(|text| (Code::Internal, text.to_owned())), "{request:?}");
+            let read = received(request("/SpiffeWorkloadAPI/FetchX509SVID", body)).await;
+            let read = read.and_then(|(_, message)| nothing(message)).err();
+            let status = read.as_ref().map(|status| (status.code(), status.message()));
+            assert_eq!(status, refused, "{body:?}");
         }
     }
 
-    /// Our own way of reading a request must not be told from tonic's.
-    #[tokio::test]
-    async fn compressed_requests_are_refused_as_tonic_refuses_them() {
-        for encoding in [&b"identity"[..], b"gzip", b"\xff"] {
-            let mut request = http::Request::new(Body::new(Full::new(Bytes::from_static(&[0; 5]))));
-            let value = http::HeaderValue::from_bytes(encoding).unwrap();
-            request.headers_mut().insert("grpc-encoding", value);
-            let ours =
-                not_compressed(request.headers()).err().unwrap_or_else(|| Status::ok("")).into_http::<()>();
-            let service = service_fn(|_: Request<Bytes>| ready(Err::<Response<Bytes>, _>(Status::ok(""))));
-            let theirs = Grpc::new(Raw).unary(service, request).await;
-            assert_eq!(ours.headers(), theirs.headers());
+    #[test]
+    fn fields_that_are_none_are_refused_in_gos_words() {
+        let status = |message: &'static [u8]| {
+            let refused =
+                decoded::<JwtsvidRequest>(Bytes::from_static(message), "error unmarshalling request");
+            refused.unwrap_err().message().to_owned()
+        };
+        let failed = "grpc: error unmarshalling request: ";
+        assert_eq!(status(&[7]), format!("{failed}proto: cannot parse invalid wire-format data"));
+        assert_eq!(status(&[0x12, 1, 0xff]), format!("{failed}string field contains invalid UTF-8"));
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_refused_before_anything_else_is_looked_at() {
+        for (path, encoding, expected) in [
+            ("/SpiffeWorkloadAPI/FetchWITSVID", "identity", None),
+            (
+                "/SpiffeWorkloadAPI/FetchWITSVID",
+                "gzip",
+                Some("grpc: Decompressor is not installed for grpc-encoding \"gzip\""),
+            ),
+            ("/SpiffeWorkloadAPI/Nope", "gzip", Some("unknown method Nope for service SpiffeWorkloadAPI")),
+            (
+                "/SpiffeWorkloadAPI/FetchX509SVID/x",
+                "gzip",
+                Some("unknown service SpiffeWorkloadAPI/FetchX509SVID"),
+            ),
+        ] {
+            let mut request = request(path, &[]);
+            request.headers_mut().insert("grpc-encoding", encoding.parse().unwrap());
+            let refused = method(&request).err();
+            let refused = refused.as_ref().map(|status| (status.code(), status.message()));
+            assert_eq!(refused, expected.map(|text| (Code::Unimplemented, text)), "{path} {encoding}");
         }
     }
 
