@@ -11,7 +11,7 @@ use spire_crypto::bundle_document::{Contents, Reader, marshal, unmarshal};
 use spire_crypto::jose::{Claims, sign_jwt_svid, validate_jwt_svid};
 use spire_crypto::x509::{Certificate, CertificateRequest, leaf_spiffe_id};
 use spire_crypto::{KeyType, PrivateKey, pem};
-use spire_types::TrustDomain;
+use spire_types::{GoUrl, TrustDomain};
 
 fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers");
@@ -32,7 +32,7 @@ pub fn config(data: &[u8]) {
     let _ = spire_config::duration::parse(text);
 }
 
-/// Arguments, separated by zero bytes.
+/// Arguments, separated by zero bytes; each of them as a URL, too.
 pub fn flags(data: &[u8]) {
     let mut set = FlagSet::new("fuzz");
     set.string("text", "", "a text");
@@ -47,6 +47,17 @@ pub fn flags(data: &[u8]) {
         let _ = (set.text("text"), set.number("number"), set.is("switch"), set.texts("selector"));
     }
     let _ = set.usage();
+    args.iter().for_each(|arg| url(arg));
+}
+
+/// What a URL prints as is its one spelling. Go cannot read all that it prints, so it need not be read again.
+fn url(text: &str) {
+    let Ok(url) = GoUrl::parse(text) else { return };
+    let _ = (url.hostname(), url.port(), url.query_keys());
+    let printed = url.to_string();
+    if let Ok(again) = GoUrl::parse(&printed) {
+        assert_eq!(again.to_string(), printed);
+    }
 }
 
 /// DER of one certificate or several in a row, or PEM.

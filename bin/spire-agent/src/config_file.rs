@@ -3,7 +3,6 @@
 
 mod broker;
 mod experimental;
-mod go_url;
 mod raw;
 mod trust_bundle;
 

@@ -1,4 +1,4 @@
-use spire_types::{MembershipError, SelectorError, SpiffeIdError};
+use spire_types::{GoUrlError, MembershipError, SelectorError, SpiffeIdError};
 
 /// Why a message is not a valid domain value. The wording is what clients of
 /// SPIRE see behind the prefix of the RPC (SA-014).
@@ -12,6 +12,8 @@ pub enum ConvertError {
     Membership(#[from] MembershipError),
     #[error(transparent)]
     Selector(#[from] SelectorError),
+    #[error(transparent)]
+    Url(#[from] GoUrlError),
     /// A field of a message is wrong; printed `<what>: <why>`.
     #[error("{what}: {source}")]
     Field { what: &'static str, source: Box<ConvertError> },

@@ -4,7 +4,8 @@ use crate::{Bundle, SpiffeId, TrustDomain};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FederationRelationship {
     pub trust_domain: TrustDomain,
-    /// `https`, with a host, without user info (SA-115).
+    /// `https`, with a host, without user info, as [`GoUrl`](crate::GoUrl) prints it (SA-115). Old rows of the
+    /// database may have it as it was written.
     pub bundle_endpoint_url: String,
     pub profile: EndpointProfile,
     /// What is stored of that trust domain now, if anything.

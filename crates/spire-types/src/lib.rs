@@ -2,12 +2,17 @@
 //!
 //! Nothing here knows of protobuf, SQL or gRPC. A value of one of these types
 //! has passed its checks; whoever holds one need not check again.
+//!
+//! Texts and URLs are read and shown as Go does it, since that is how users of
+//! SPIRE know them: [`go_text`], [`GoUrl`].
 
 mod agent;
 mod authority;
 mod bundle;
 mod entry;
 mod federation;
+pub mod go_text;
+mod go_url;
 mod join_token;
 mod page;
 mod selector;
@@ -20,6 +25,7 @@ pub use authority::{AuthorityId, SlotStatus};
 pub use bundle::{Bundle, BundleMask, JwtAuthority, WitAuthority, X509Authority};
 pub use entry::{AdditionalAttributes, Entry, EntryId, EntryMask};
 pub use federation::{EndpointProfile, FederationMask, FederationRelationship};
+pub use go_url::{GoUrl, GoUrlError};
 pub use join_token::JoinToken;
 pub use page::Page;
 pub use selector::{MatchBehavior, Selector, SelectorError};

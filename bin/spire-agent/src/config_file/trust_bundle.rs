@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use spire_agent::{BundleFormat, TrustBundleSource};
+use spire_types::GoUrl;
 
-use super::go_url::GoUrl;
 use super::raw::RawAgent;
 
 const PEM: &str = "pem";
@@ -73,7 +73,7 @@ fn check_url(agent: &RawAgent) -> Result<(), String> {
     }
     let url = GoUrl::parse(&agent.trust_bundle_url)
         .map_err(|error| format!("unable to parse trust bundle URL: {error}"))?;
-    match (over_socket, url.scheme.as_str()) {
+    match (over_socket, url.scheme()) {
         (true, "http") => {
             // Kept for the agent itself: it may one day say there who asks.
             for prefix in ["spiffe-", "spire-"] {
@@ -95,32 +95,32 @@ fn check_url(agent: &RawAgent) -> Result<(), String> {
 fn check_endpoint(address: &str) -> Result<(), String> {
     let url = GoUrl::parse(address)
         .map_err(|error| format!("workload endpoint socket is not a valid URI: {error}"))?;
-    let is_tcp = match url.scheme.as_str() {
+    let is_tcp = match url.scheme() {
         "tcp" => true,
         "unix" => false,
         _ => return Err("workload endpoint socket URI must have a \"tcp\" or \"unix\" scheme".to_owned()),
     };
     let kind = if is_tcp { "tcp" } else { "unix" };
     let refused = |rule: &str| Err(format!("workload endpoint {kind} socket URI {rule}"));
-    if !url.opaque.is_empty() {
+    if !url.opaque().is_empty() {
         return refused("must not be opaque");
     }
-    if url.has_user {
+    if url.has_user() {
         return refused("must not include user info");
     }
-    if is_tcp && url.host.is_empty() {
+    if is_tcp && url.host().is_empty() {
         return refused("must include a host");
     }
-    if is_tcp && !url.path.is_empty() {
+    if is_tcp && !url.path().is_empty() {
         return refused("must not include a path");
     }
-    if !is_tcp && url.host.is_empty() && url.path.is_empty() {
+    if !is_tcp && url.host().is_empty() && url.path().is_empty() {
         return refused("must include a path");
     }
-    if !url.query.is_empty() {
+    if !url.query().is_empty() {
         return refused("must not include query values");
     }
-    if !url.fragment.is_empty() {
+    if !url.fragment().is_empty() {
         return refused("must not include a fragment");
     }
     if is_tcp && url.hostname().parse::<IpAddr>().is_err() {

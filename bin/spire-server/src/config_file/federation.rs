@@ -2,6 +2,7 @@
 //! with a later version, so a server that is told to do either does not start.
 
 use spire_config::{DecodeError, Fields, UnknownKeys, duration};
+use spire_runtime::logging::go_quote;
 use spire_types::{SpiffeId, TrustDomain};
 
 use super::Loaded;
@@ -133,7 +134,7 @@ impl RawFederation {
                 return Err(format!("{key} must be configured"));
             }
             if !url.to_lowercase().starts_with("https://") {
-                return Err(format!("{key} must use the HTTPS protocol; URL found: {url:?}"));
+                return Err(format!("{key} must use the HTTPS protocol; URL found: {}", go_quote(url)));
             }
         }
         Ok(())

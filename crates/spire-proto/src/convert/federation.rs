@@ -1,7 +1,7 @@
+use spire_types::go_text::quote;
 use spire_types::{
-    BundleMask, EndpointProfile, FederationMask, FederationRelationship, SpiffeId, TrustDomain,
+    BundleMask, EndpointProfile, FederationMask, FederationRelationship, GoUrl, SpiffeId, TrustDomain,
 };
-use url::Url;
 
 use super::bundle::{KeyChecks, bundle, bundle_to_wire};
 use crate::types;
@@ -24,7 +24,7 @@ pub fn federation_relationship(
     checks: KeyChecks<'_>,
 ) -> Result<FederationRelationship, ConvertError> {
     let trust_domain = TrustDomain::parse(&wire.trust_domain).field("failed to parse trust domain")?;
-    check_url(&wire.bundle_endpoint_url)?;
+    let bundle_endpoint_url = endpoint_url(&wire.bundle_endpoint_url)?;
     let profile = match &wire.bundle_endpoint_profile {
         Some(WireProfile::HttpsWeb(_)) => EndpointProfile::HttpsWeb,
         Some(WireProfile::HttpsSpiffe(profile)) => EndpointProfile::HttpsSpiffe {
@@ -41,46 +41,31 @@ pub fn federation_relationship(
             let bundle = bundle(wire_bundle, checks).field("failed to parse bundle")?;
             if bundle.trust_domain != trust_domain {
                 return Err(ConvertError::message(format!(
-                    "trust domain bundle ({:?}) must match the trust domain of the federation relationship ({:?})",
-                    wire_bundle.trust_domain,
-                    trust_domain.as_str()
+                    "trust domain bundle ({}) must match the trust domain of the federation relationship ({})",
+                    quote(&wire_bundle.trust_domain),
+                    quote(trust_domain.as_str())
                 )));
             }
             Some(bundle)
         }
     };
-    Ok(FederationRelationship {
-        trust_domain,
-        bundle_endpoint_url: wire.bundle_endpoint_url.clone(),
-        profile,
-        bundle,
-    })
+    Ok(FederationRelationship { trust_domain, bundle_endpoint_url, profile, bundle })
 }
 
-/// SPIFFE Federation section 5.2.1 and SA-115.
-fn check_url(text: &str) -> Result<(), ConvertError> {
-    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-    if !scheme.eq_ignore_ascii_case("https") {
-        if scheme.is_empty() && text.starts_with(':') {
-            return Err(ConvertError::message(format!("parse {text:?}: missing protocol scheme")))
-                .field("failed to parse bundle endpoint URL");
-        }
-        return Err(ConvertError::message("bundle endpoint URL must use the https scheme"));
+/// The URL as upstream stores it (SPIFFE Federation section 5.2.1, SA-115).
+fn endpoint_url(text: &str) -> Result<String, ConvertError> {
+    let url = GoUrl::parse(text).field("failed to parse bundle endpoint URL")?;
+    let refused = |rule: &str| Err(ConvertError::message(format!("bundle endpoint URL must {rule}")));
+    if url.scheme() != "https" {
+        return refused("use the https scheme");
     }
-    let rest = &text[scheme.len() + 1..];
-    let authority = rest.strip_prefix("//").unwrap_or_default();
-    let authority = &authority[..authority.find(['/', '?', '#']).unwrap_or(authority.len())];
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    if host.is_empty() {
-        return Err(ConvertError::message("bundle endpoint URL must specify the host"));
+    if url.host().is_empty() {
+        return refused("specify the host");
     }
-    if authority.contains('@') {
-        return Err(ConvertError::message("bundle endpoint URL must not contain user info"));
+    if url.has_user() {
+        return refused("not contain user info");
     }
-    Url::parse(text)
-        .map_err(|error| ConvertError::message(format!("parse {text:?}: {error}")))
-        .field("failed to parse bundle endpoint URL")?;
-    Ok(())
+    Ok(url.to_string())
 }
 
 pub fn federation_relationship_to_wire(
@@ -116,17 +101,51 @@ mod tests {
 
     #[test]
     fn endpoint_urls_are_https_with_a_host_and_without_user() {
-        // SA-115
+        // SA-115, FT-091
         for (url, expected) in [
-            ("https://td.test/bundle", None),
-            ("HTTPS://td.test:8443", None),
-            ("http://td.test", Some("bundle endpoint URL must use the https scheme")),
-            ("td.test", Some("bundle endpoint URL must use the https scheme")),
-            ("https://", Some("bundle endpoint URL must specify the host")),
-            ("https:///x", Some("bundle endpoint URL must specify the host")),
-            ("https://user@td.test", Some("bundle endpoint URL must not contain user info")),
+            ("http://td.test", "bundle endpoint URL must use the https scheme"),
+            ("td.test", "bundle endpoint URL must use the https scheme"),
+            ("", "bundle endpoint URL must use the https scheme"),
+            ("https://", "bundle endpoint URL must specify the host"),
+            ("https:///x", "bundle endpoint URL must specify the host"),
+            ("https:x", "bundle endpoint URL must specify the host"),
+            ("https://user@", "bundle endpoint URL must specify the host"),
+            ("https://user@td.test", "bundle endpoint URL must not contain user info"),
+            (":x", "failed to parse bundle endpoint URL: parse \":x\": missing protocol scheme"),
+            // A server of SPIRE's would fail to list anything if this were in the database.
+            (
+                "https://h/%zz",
+                "failed to parse bundle endpoint URL: parse \"https://h/%zz\": invalid URL escape \"%zz\"",
+            ),
+            // A text that is no URL is refused before its scheme is looked at.
+            (
+                "http://h/\n",
+                "failed to parse bundle endpoint URL: parse \"http://h/\\n\": net/url: invalid control character in URL",
+            ),
         ] {
-            assert_eq!(check_url(url).err().map(|e| e.to_string()).as_deref(), expected, "{url}");
+            assert_eq!(endpoint_url(url).unwrap_err().to_string(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn endpoint_urls_are_stored_and_shown_in_one_spelling() {
+        // SA-115; a server of SPIRE's on the same database shows the same
+        let checks = KeyChecks { x509: &|_| Ok(()), pkix: &|_| Ok(()) };
+        for (url, stored) in [
+            ("https://td.test/bundle", "https://td.test/bundle"),
+            ("HTTPS://TD.test:8443", "https://TD.test:8443"),
+            ("https://h/a b#", "https://h/a%20b"),
+        ] {
+            let wire = types::FederationRelationship {
+                trust_domain: "td.test".to_owned(),
+                bundle_endpoint_url: url.to_owned(),
+                bundle_endpoint_profile: Some(WireProfile::HttpsWeb(types::HttpsWebProfile {})),
+                trust_domain_bundle: None,
+            };
+            let relationship = federation_relationship(&wire, checks).unwrap();
+            assert_eq!(relationship.bundle_endpoint_url, stored);
+            let shown = federation_relationship_to_wire(&relationship, &FederationMask::ALL);
+            assert_eq!(shown.bundle_endpoint_url, stored);
         }
     }
 }

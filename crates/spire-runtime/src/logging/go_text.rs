@@ -1,55 +1,10 @@
-//! How Go prints strings, numbers and times.
+//! How Go prints numbers, times and errors of files.
 
 use std::fmt::Write;
 use std::path::Path;
 
+pub use spire_types::go_text::{push_quoted, quote};
 use time::{OffsetDateTime, UtcOffset};
-
-/// Go's `%q`: double quotes, backslash escapes, printable characters as they are.
-pub fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    push_quoted(&mut out, text);
-    out
-}
-
-pub(super) fn push_quoted(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            ' '..='~' => out.push(c),
-            '\x07' => out.push_str("\\a"),
-            '\x08' => out.push_str("\\b"),
-            '\x0c' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\x0b' => out.push_str("\\v"),
-            _ if printable(c) => out.push(c),
-            _ => push_escape(out, c),
-        }
-    }
-    out.push('"');
-}
-
-fn push_escape(out: &mut String, c: char) {
-    let code = u32::from(c);
-    // Writing to a String cannot fail.
-    let _ = match code {
-        0..0x80 => write!(out, "\\x{code:02x}"),
-        0x80..0x1_0000 => write!(out, "\\u{code:04x}"),
-        _ => write!(out, "\\U{code:08x}"),
-    };
-}
-
-/// Rust escapes in debug output what is not printable; combining marks only at the start of a text.
-fn printable(c: char) -> bool {
-    let mut text = [0_u8; 5];
-    text[0] = b'a';
-    let length = 1 + c.encode_utf8(&mut text[1..]).len();
-    std::str::from_utf8(&text[..length]).is_ok_and(|text| text.escape_debug().nth(1) == Some(c))
-}
 
 /// `%v` of a float: shortest digits, exponent form below 1e-4 and from 1e6 on.
 pub(super) fn float(number: f64) -> String {
@@ -174,19 +129,6 @@ mod tests {
         ] {
             let path = Path::new(path);
             assert_eq!(read_error(path, &std::fs::read(path).unwrap_err()), text);
-        }
-    }
-
-    #[test]
-    fn texts_are_quoted_as_go_quotes_them() {
-        for (text, quoted) in [
-            ("plain", r#""plain""#),
-            ("a \"b\" \\", r#""a \"b\" \\""#),
-            ("tab\tnl\n\x07\x1b\x7f", r#""tab\tnl\n\a\x1b\x7f""#),
-            ("grüße 世界 e\u{301}", "\"grüße 世界 e\u{301}\""),
-            ("\u{a0}\u{200b}\u{e0001}", r#""\u00a0\u200b\U000e0001""#),
-        ] {
-            assert_eq!(quote(text), quoted);
         }
     }
 
