@@ -5,7 +5,7 @@ mod intervals;
 mod raw;
 mod ttl_warnings;
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use spire_authority::CredentialSettings;
@@ -16,7 +16,7 @@ use spire_crypto::KeyType;
 use spire_crypto::x509::Subject;
 use spire_net::incoming::TrustedNetworks;
 use spire_net::tls::TlsPolicy;
-use spire_runtime::logging::{self, LogHandle, LogOptions, LogStream};
+use spire_runtime::logging::{self, LogHandle, LogOptions, LogStream, go_quote};
 use spire_server::{PruneAgents, ServerSettings};
 use spire_types::{SpiffeId, TrustDomain};
 
@@ -129,8 +129,9 @@ fn check_presence(file: &RawFile) -> Result<(), String> {
         );
     }
     for cidr in &server.proxy_protocol_trusted_cidrs {
-        TrustedNetworks::parse([cidr])
-            .map_err(|error| format!("invalid proxy_protocol_trusted_cidrs value {cidr:?}: {error}"))?;
+        TrustedNetworks::parse([cidr]).map_err(|error| {
+            format!("invalid proxy_protocol_trusted_cidrs value {}: {error}", go_quote(cidr))
+        })?;
     }
     if !experimental.named_pipe_name.is_empty() {
         return Err("invalid configuration: named_pipe_name is not supported in this platform; please use \
@@ -160,10 +161,9 @@ fn start_log(server: &RawServer, stream: LogStream) -> Result<LogHandle, String>
 fn resolve(file: RawFile, log: LogHandle) -> Result<Loaded, String> {
     let RawFile { server, plugins, telemetry_sinks, health, unknown } = file;
     let bind_address = resolve_bind_address(&server)?;
-    let trust_domain: TrustDomain = server
-        .trust_domain
-        .parse()
-        .map_err(|error| format!("could not parse trust_domain {:?}: {error}", server.trust_domain))?;
+    let trust_domain: TrustDomain = server.trust_domain.parse().map_err(|error| {
+        format!("could not parse trust_domain {}: {error}", go_quote(&server.trust_domain))
+    })?;
     if trust_domain.as_str().len() > 255 {
         tracing::warn!(
             trust_domain = trust_domain.as_str(),
@@ -183,12 +183,13 @@ fn resolve(file: RawFile, log: LogHandle) -> Result<Loaded, String> {
     loaded.settings.tls_policy.log();
     let settings = &mut loaded.settings;
     if let Some(text) = &server.max_attested_node_info_staleness {
-        let staleness = parse(text, |text| format!("could not parse max attested node staleness {text:?}"))?;
+        let staleness =
+            parse(text, |text| format!("could not parse max attested node staleness {}", go_quote(text)))?;
         settings.max_attested_node_info_staleness = staleness.to_std();
     }
     for text in &server.admin_ids {
         let id: SpiffeId =
-            text.parse().map_err(|error| format!("could not parse admin ID {text:?}: {error}"))?;
+            text.parse().map_err(|error| format!("could not parse admin ID {}: {error}", go_quote(text)))?;
         settings.admin_ids.push(id);
     }
     resolve_lifetimes(&server, &mut loaded)?;
@@ -217,6 +218,9 @@ fn resolve_bind_address(server: &RawServer) -> Result<SocketAddr, String> {
     let Ok(number) = u16::try_from(port) else {
         return failed(format!("address {port}: invalid port"));
     };
+    if host.is_empty() {
+        return Ok((Ipv6Addr::UNSPECIFIED, number).into());
+    }
     if host.parse::<IpAddr>().is_err() && is_number(host) {
         return failed(format!("lookup {host}: no such host"));
     }
@@ -286,7 +290,7 @@ fn parse(text: &str, what: impl Fn(&str) -> String) -> Result<GoDuration, String
 fn resolve_lifetimes(server: &RawServer, loaded: &mut Loaded) -> Result<(), String> {
     let lifetime = |value: &str, default: std::time::Duration, what: &str| match value {
         "" => Ok(GoDuration::from(default)),
-        text => parse(text, |text| format!("could not parse {what} ttl {text:?}")),
+        text => parse(text, |text| format!("could not parse {what} ttl {}", go_quote(text))),
     };
     let credentials = &mut loaded.settings.credentials;
     let agent = lifetime(&server.agent_ttl, std::time::Duration::ZERO, "agent")?;
@@ -322,16 +326,15 @@ fn resolve_lifetimes(server: &RawServer, loaded: &mut Loaded) -> Result<(), Stri
 
 /// SC-055, SC-065, SC-100
 fn resolve_key_types(server: &RawServer, credentials: &mut CredentialSettings) -> Result<(), String> {
-    let key_type = |key: &str, value: &str, default: KeyType| {
-        match value {
+    let key_type = |key: &str, value: &str, default: KeyType| match value {
         "" => Ok(default),
         text => text.parse().map_err(|_| {
             format!(
-                "error parsing {key}: key type {text:?} is unknown; must be one of [rsa-2048, rsa-4096, ec-p256, \
-                 ec-p384]"
+                "error parsing {key}: key type {} is unknown; must be one of [rsa-2048, rsa-4096, ec-p256, \
+                 ec-p384]",
+                go_quote(text)
             )
         }),
-    }
     };
     let ca = key_type("ca_key_type", &server.ca_key_type, KeyType::EcP256)?;
     credentials.ca_key_type = ca;
@@ -407,6 +410,7 @@ mod tests {
         };
         assert_eq!(resolve("[::1]").unwrap(), "[::1]:8081");
         assert_eq!(resolve("127.0.0.1").unwrap(), "127.0.0.1:8081");
+        assert_eq!(resolve("[]").unwrap(), "[::]:8081");
         for host in ["0x10", "017", "127.1"] {
             let error = resolve(host).unwrap_err();
             assert!(

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use spire_config::duration::{self, GoDuration};
+use spire_config::{IntError, parse_int};
 
 use crate::output::Format;
 
@@ -293,26 +294,12 @@ impl FlagSet {
     }
 }
 
-/// Base prefixes count, as in Go (`strconv.ParseInt` with base 0).
+/// Base prefixes count, as in Go.
 fn integer(text: &str) -> Result<i64, &'static str> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let lower = digits.to_ascii_lowercase();
-    let (digits, base) = match lower.as_str() {
-        hex if hex.starts_with("0x") => (&hex[2..], 16),
-        octal if octal.starts_with("0o") => (&octal[2..], 8),
-        binary if binary.starts_with("0b") => (&binary[2..], 2),
-        octal if octal.len() > 1 && octal.starts_with('0') => (&octal[1..], 8),
-        decimal => (decimal, 10),
-    };
-    let digits = digits.replace('_', "");
-    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(base)) {
-        return Err("parse error");
-    }
-    let value = i128::from_str_radix(&digits, base).map_err(|_| "value out of range")?;
-    i64::try_from(if negative { -value } else { value }).map_err(|_| "value out of range")
+    parse_int(text).map_err(|error| match error {
+        IntError::Syntax => "parse error",
+        IntError::Range => "value out of range",
+    })
 }
 
 /// Go's `%q`.
@@ -373,6 +360,11 @@ mod tests {
             (&["-expiredFor", "5d"], "invalid value \"5d\" for flag -expiredFor: parse error"),
             (&["-admin=x"], "invalid boolean value \"x\" for -admin: parse error"),
             (&["-ttl", "x"], "invalid value \"x\" for flag -ttl: parse error"),
+            (&["-ttl", "1__0"], "invalid value \"1__0\" for flag -ttl: parse error"),
+            (
+                &["-ttl", "9223372036854775808"],
+                "invalid value \"9223372036854775808\" for flag -ttl: value out of range",
+            ),
             (&["-h"], "flag: help requested"),
             (&["---x"], "bad flag syntax: ---x"),
             (

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::hcl::{Item, Object, Position, Value};
+use crate::hcl::{Item, Object, Position, Value, is_float};
+use crate::number;
 
 /// A value that does not fit its key; printed `At line:column: …` (SC-003).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +35,8 @@ pub struct Fields<'a> {
 struct Entry<'a> {
     item: &'a Item,
     skip: usize,
+    /// Of its block; upstream looks for unknown keys more closely there.
+    first: bool,
 }
 
 impl<'a> Entry<'a> {
@@ -54,7 +57,8 @@ impl<'a> Fields<'a> {
     }
 
     fn add(&mut self, object: &'a Object) {
-        self.items.extend(object.items.iter().map(|item| Entry { item, skip: 0 }));
+        let entries = object.items.iter().enumerate();
+        self.items.extend(entries.map(|(place, item)| Entry { item, skip: 0, first: place == 0 }));
     }
 
     pub fn is_empty(&self) -> bool {
@@ -98,7 +102,7 @@ impl<'a> Fields<'a> {
     /// A number, or a number in quotes; base prefixes count.
     pub fn int(&mut self, name: &str) -> Result<Option<i64>, DecodeError> {
         self.scalar(name, "int", |value| match value {
-            Value::String(text, _) | Value::Number(text, _) => integer(text),
+            Value::String(text, _) | Value::Number(text, _) => number::parse_int(text).ok(),
             _ => None,
         })
     }
@@ -126,16 +130,19 @@ impl<'a> Fields<'a> {
         Ok(self.bool(name)?.unwrap_or_default())
     }
 
-    /// Lists of strings; repeated lists are appended.
+    /// Lists of strings; repeated lists are appended. An empty block is an empty list.
     pub fn strings(&mut self, name: &str) -> Result<Vec<String>, DecodeError> {
         let mut all = Vec::new();
         for entry in self.named(name) {
-            let (Value::List(list, _), true) = (&entry.item.value, entry.is_last_key()) else {
-                return Err(wrong(&entry, name, "list of strings"));
+            let list = match &entry.item.value {
+                Value::List(list, _) if entry.is_last_key() => &list[..],
+                Value::Object(object, _) if entry.is_last_key() && object.items.is_empty() => &[],
+                _ => return Err(wrong(&entry, name, "list of strings")),
             };
             for value in list {
                 match value {
-                    Value::String(text, _) | Value::Number(text, _) => all.push(text.clone()),
+                    Value::String(text, _) => all.push(text.clone()),
+                    Value::Number(text, _) if !is_float(text) => all.push(text.clone()),
                     other => {
                         let message = format!("{name}: expected a string in the list");
                         return Err(DecodeError { position: other.position(), message });
@@ -146,42 +153,66 @@ impl<'a> Fields<'a> {
         Ok(all)
     }
 
-    /// A block; repeated blocks are merged field by field.
+    /// A block; repeated blocks are merged field by field. Items with a further key are one block together.
     pub fn block(&mut self, name: &str) -> Result<Option<Self>, DecodeError> {
-        let entries = self.named(name);
-        if entries.is_empty() {
+        let (nested, plain) = self.nested_and_plain(name);
+        if nested.is_empty() && plain.is_empty() {
             return Ok(None);
         }
+        Self::merged(nested.into_iter().chain(plain), name).map(Some)
+    }
+
+    /// The items of this name with a further key, and those without.
+    fn nested_and_plain(&mut self, name: &str) -> (Vec<Entry<'a>>, Vec<Entry<'a>>) {
+        self.named(name).into_iter().partition(|entry| !entry.is_last_key())
+    }
+
+    fn merged(entries: impl IntoIterator<Item = Entry<'a>>, name: &str) -> Result<Self, DecodeError> {
         let mut fields = Self::default();
         for entry in entries {
             fields.follow(entry, name)?;
         }
-        Ok(Some(fields))
+        Ok(fields)
     }
 
-    /// Each block of this name by itself; a list of objects counts as several.
+    /// The elements of a list of blocks. Of a block by itself each item is one, as in upstream.
     pub fn blocks(&mut self, name: &str) -> Result<Vec<Self>, DecodeError> {
         let mut all = Vec::new();
         for entry in self.named(name) {
-            if let (Value::List(list, _), true) = (&entry.item.value, entry.is_last_key()) {
-                for value in list {
-                    match value {
-                        Value::Object(object, _) => all.push(Self::new(object)),
-                        _ => return Err(wrong(&entry, name, "list of blocks")),
+            match &entry.item.value {
+                _ if !entry.is_last_key() => all.push(Self::element(entry, name)?),
+                Value::List(list, _) => {
+                    for value in list {
+                        match value {
+                            Value::Object(object, _) => all.push(Self::new(object)),
+                            _ => return Err(wrong(&entry, name, "list of blocks")),
+                        }
                     }
                 }
-                continue;
+                Value::Object(object, _) => {
+                    for item in &object.items {
+                        all.push(Self::element(Entry { item, skip: 0, first: true }, name)?);
+                    }
+                }
+                _ => return Err(wrong(&entry, name, "list of blocks")),
             }
-            let mut fields = Self::default();
-            fields.follow(entry, name)?;
-            all.push(fields);
         }
         Ok(all)
     }
 
+    /// What a block holds, or the one key that a value was written for.
+    fn element(entry: Entry<'a>, name: &str) -> Result<Self, DecodeError> {
+        match &entry.item.value {
+            Value::Object(object, _) => Ok(Self::new(object)),
+            Value::List(..) => Err(wrong(&entry, name, "list of blocks")),
+            _ => Ok(Self { items: vec![entry], ..Self::default() }),
+        }
+    }
+
     fn follow(&mut self, entry: Entry<'a>, name: &str) -> Result<(), DecodeError> {
         if !entry.is_last_key() {
-            self.items.push(Entry { skip: entry.skip + 1, ..entry });
+            let first = self.items.is_empty();
+            self.items.push(Entry { skip: entry.skip + 1, first, ..entry });
             return Ok(());
         }
         match &entry.item.value {
@@ -221,32 +252,73 @@ impl<'a> Fields<'a> {
         Object { items: items.collect() }
     }
 
-    /// The first block of this name alone, later ones are dropped: how `plugins` is read (SC-024).
+    /// Of repeated blocks the first alone, later ones are dropped: how upstream reads what it looks into later, such as
+    /// `plugins` (SC-024).
     pub fn first_block(&mut self, name: &str) -> Result<Option<Object>, DecodeError> {
-        let Some(first) = self.named(name).first().copied() else { return Ok(None) };
-        let mut fields = Self::default();
-        fields.follow(first, name)?;
-        Ok(Some(fields.to_object()))
+        Ok(self.first(name)?.map(|fields| fields.to_object()))
     }
 
-    /// The raw value of a key; the last wins.
-    pub fn value(&mut self, name: &str) -> Option<&'a Value> {
-        self.named(name).pop().filter(Entry::is_last_key).map(|entry| &entry.item.value)
+    /// The labelled blocks in the first block of this name, each by itself.
+    pub fn first_labelled(&mut self, name: &str) -> Result<Vec<(String, Self)>, DecodeError> {
+        let Some(labels) = self.first(name)? else { return Ok(Vec::new()) };
+        let mut all = Vec::new();
+        for entry in &labels.items {
+            all.push((entry.key().to_owned(), Self::merged([*entry], entry.key())?));
+        }
+        Ok(all)
     }
 
-    /// What nobody asked for.
+    fn first(&mut self, name: &str) -> Result<Option<Self>, DecodeError> {
+        let kept = self.kept(name)?;
+        if kept.is_empty() {
+            return Ok(None);
+        }
+        Self::merged(kept, name).map(Some)
+    }
+
+    /// The raw value of a key; the first counts.
+    pub fn value(&mut self, name: &str) -> Result<Option<&'a Value>, DecodeError> {
+        Ok(match self.kept(name)?[..] {
+            [entry] if entry.is_last_key() => Some(&entry.item.value),
+            _ => None,
+        })
+    }
+
+    /// The items with a further key, or else the first of the others. Blocks may follow, other values may not.
+    fn kept(&mut self, name: &str) -> Result<Vec<Entry<'a>>, DecodeError> {
+        let (mut kept, mut dropped) = self.nested_and_plain(name);
+        if kept.is_empty() {
+            kept = dropped.drain(..dropped.len().min(1)).collect();
+        }
+        match dropped.iter().find(|entry| !matches!(entry.item.value, Value::Object(..))) {
+            Some(entry) => Err(DecodeError {
+                position: entry.item.value.position(),
+                message: format!("{name}: set more than once"),
+            }),
+            None => Ok(kept),
+        }
+    }
+
+    /// What nobody asked for. As in upstream a key with a label passes, unless it stands first: there even the label
+    /// has to be known, which upstream does not mean.
     pub fn unknown(&self, section: &str) -> Option<UnknownKeys> {
-        let mut keys: Vec<String> = self
-            .items
-            .iter()
-            .filter(|entry| {
-                entry.item.keys[entry.skip].bare && !self.known.contains(&entry.key().to_lowercase())
-            })
-            .map(|entry| entry.key().to_owned())
-            .collect();
+        let mut keys: Vec<String> = Vec::new();
+        for entry in &self.items {
+            let rest = &entry.item.keys[entry.skip..];
+            if entry.first || rest.len() == 1 {
+                let unknown = rest.iter().filter(|key| key.bare && !self.knows(&key.name));
+                keys.extend(unknown.map(|key| key.name.clone()));
+            }
+        }
         keys.sort();
         keys.dedup();
         (!keys.is_empty()).then(|| UnknownKeys { section: section.to_owned(), keys })
+    }
+
+    /// Whether somebody asked for the key and it is there.
+    fn knows(&self, name: &str) -> bool {
+        self.known.contains(&name.to_lowercase())
+            && self.items.iter().any(|entry| entry.key().eq_ignore_ascii_case(name))
     }
 }
 
@@ -262,33 +334,6 @@ fn wrong(entry: &Entry<'_>, name: &str, wanted: &str) -> DecodeError {
         position: entry.item.value.position(),
         message: format!("{name}: expected a {wanted}, got a {found}"),
     }
-}
-
-/// Whether a number has a fraction or an exponent.
-fn is_float(number: &str) -> bool {
-    let digits = number.trim_start_matches('-');
-    !digits.starts_with("0x") && !digits.starts_with("0X") && digits.contains(['.', 'e', 'E'])
-}
-
-/// Go's `strconv.ParseInt` with base 0.
-fn integer(text: &str) -> Option<i64> {
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let lower = digits.to_ascii_lowercase();
-    let value = if let Some(hex) = lower.strip_prefix("0x") {
-        i64::from_str_radix(hex, 16)
-    } else if let Some(octal) = lower.strip_prefix("0o") {
-        i64::from_str_radix(octal, 8)
-    } else if let Some(binary) = lower.strip_prefix("0b") {
-        i64::from_str_radix(binary, 2)
-    } else if lower.len() > 1 && lower.starts_with('0') {
-        i64::from_str_radix(&lower[1..], 8)
-    } else {
-        lower.parse()
-    };
-    value.ok().filter(|_| !digits.starts_with(['-', '+'])).map(|value| sign * value)
 }
 
 #[cfg(test)]
@@ -339,5 +384,63 @@ mod tests {
         let document = parse("zz = 1\naa = 2\n\"qq\" = 3").unwrap();
         let fields = Fields::new(&document);
         assert_eq!(fields.unknown("server").unwrap().keys, ["aa", "zz"]);
+    }
+
+    #[test]
+    fn unknown_blocks_with_a_label_pass_unless_they_stand_first() {
+        // Files with such leftovers start under SPIRE 1.15.3, so they have to start here.
+        for (text, unknown) in [
+            ("a = 1\nnosuch \"x\" {}\nother y {}", &[][..]),
+            (r#"{"a": 1, "nosuch": {"x": {"y": 1}}, "other": {"x": {}}}"#, &[]),
+            ("nosuch \"x\" {}\na = 1", &["nosuch"]),
+            ("nosuch x {}\na = 1", &["nosuch", "x"]),
+            ("a x {}", &["x"]),
+            ("a a {}", &[]),
+            (r#"{"a": {"x": {}}}"#, &["x"]),
+            (r#"{"b": 1, "nosuch": {"x": 1}}"#, &["b", "nosuch"]),
+        ] {
+            let document = parse(text).unwrap();
+            let mut fields = Fields::new(&document);
+            fields.has("a");
+            let found = fields.unknown("s").map(|unknown| unknown.keys).unwrap_or_default();
+            assert_eq!(found, unknown, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_block_that_is_read_later_the_first_counts() {
+        // SC-024
+        let document =
+            parse("p { a = 1 }\np { b = 2 }\nq \"x\" {}\nq { y {} }\nq z {}\nr = 1\nr {}\ns {}\ns = 1");
+        let document = document.unwrap();
+        let mut fields = Fields::new(&document);
+        assert_eq!(fields.first_block("p").unwrap().unwrap().to_hcl(), "a = 1");
+        let labels: Vec<_> =
+            fields.first_labelled("q").unwrap().into_iter().map(|(label, _)| label).collect();
+        assert_eq!(labels, ["x", "z"]);
+        assert!(matches!(fields.value("r").unwrap(), Some(Value::Number(..))));
+        assert_eq!(fields.value("s").unwrap_err().to_string(), "At 9:5: s: set more than once");
+    }
+
+    #[test]
+    fn lists_are_read_as_upstream_reads_them() {
+        // SC-023
+        let document = parse("a {}\nb = [1.5]\nc = [1, \"x\"]\nd \"x\" {}\ne { f = 1 }").unwrap();
+        let mut fields = Fields::new(&document);
+        assert!(fields.strings("a").unwrap().is_empty());
+        assert_eq!(fields.strings("c").unwrap(), ["1", "x"]);
+        for name in ["b", "d", "e"] {
+            assert!(fields.strings(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_block_in_the_place_of_a_list_is_cut_into_its_items() {
+        let document = parse("l { id = \"a\" types { url = \"b\" } }\nl = [{ id = \"c\" }]").unwrap();
+        let mut elements = Fields::new(&document).blocks("l").unwrap();
+        assert_eq!(elements.len(), 3);
+        assert_eq!(elements[0].text("id").unwrap(), "a");
+        assert_eq!(elements[1].unknown("l[1]").unwrap().keys, ["url"]);
+        assert_eq!(elements[2].text("id").unwrap(), "c");
     }
 }

@@ -1,17 +1,33 @@
 //! Go's durations (SC-040, SC-194).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 /// Why a text is no duration; Go's wording.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
-    #[error("time: invalid duration {0:?}")]
+    #[error("time: invalid duration {}", quote(.0))]
     Invalid(String),
-    #[error("time: missing unit in duration {0:?}")]
+    #[error("time: missing unit in duration {}", quote(.0))]
     MissingUnit(String),
-    #[error("time: unknown unit {unit:?} in duration {text:?}")]
+    #[error("time: unknown unit {} in duration {}", quote(.unit), quote(.text))]
     UnknownUnit { unit: String, text: String },
+}
+
+/// Not `%q`: what is not ASCII is told byte by byte.
+fn quote(text: &str) -> String {
+    let mut out = String::from("\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
+            b' '..0x80 => out.push(char::from(byte)),
+            _ => {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// Nanoseconds with a sign, as Go has them.
@@ -56,12 +72,11 @@ pub fn parse(text: &str) -> Result<GoDuration, DurationError> {
     }
     let mut total: i128 = 0;
     while !rest.is_empty() {
-        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let number = &rest[..number_end];
-        if number.is_empty() || number == "." || number.matches('.').count() > 1 {
+        let (number, behind) = split_number(rest);
+        if number.is_empty() || number == "." {
             return Err(invalid());
         }
-        rest = &rest[number_end..];
+        rest = behind;
         let unit_end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
         let unit = &rest[..unit_end];
         if unit.is_empty() {
@@ -84,6 +99,17 @@ pub fn parse(text: &str) -> Result<GoDuration, DurationError> {
     }
     let signed = if negative { -total } else { total };
     i64::try_from(signed).map(GoDuration).map_err(|_| invalid())
+}
+
+/// Digits, and a point with more of them, from what follows.
+fn split_number(text: &str) -> (&str, &str) {
+    let digits_end = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let whole = digits_end(text);
+    let end = match text[whole..].strip_prefix('.') {
+        Some(fraction) => whole + 1 + digits_end(fraction),
+        None => whole,
+    };
+    text.split_at(end)
 }
 
 fn scaled(number: &str, scale: i128) -> Option<i128> {
@@ -174,6 +200,11 @@ mod tests {
             ("x", "time: invalid duration \"x\""),
             ("10", "time: missing unit in duration \"10\""),
             ("1d", "time: unknown unit \"d\" in duration \"1d\""),
+            ("1..5s", "time: missing unit in duration \"1..5s\""),
+            ("1.5.5s", "time: missing unit in duration \"1.5.5s\""),
+            (".s", "time: invalid duration \".s\""),
+            ("µ\n\"\\", r#"time: invalid duration "\xc2\xb5\x0a\"\\""#),
+            ("1é", r#"time: unknown unit "\xc3\xa9" in duration "1\xc3\xa9""#),
             ("9999999h", "time: invalid duration \"9999999h\""),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), error);

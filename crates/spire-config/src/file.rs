@@ -1,10 +1,10 @@
 //! Reads the configuration file of a program (SC-001 to SC-005, SC-010).
 
 use std::io::ErrorKind;
-use std::path::Path;
 
-use crate::hcl::{Object, parse};
-use crate::{DecodeError, env_expansion};
+use crate::go_text::quote;
+use crate::hcl::{Object, ParseError, Position, parse};
+use crate::{DecodeError, env_expansion, path};
 
 /// Why there is no configuration; upstream's words.
 #[derive(Debug, thiserror::Error)]
@@ -13,9 +13,9 @@ pub enum FileError {
     Missing(String),
     #[error("could not determine CWD; config file not found at {0}: use -config")]
     MissingAnywhere(String),
-    #[error("unable to read configuration at {path:?}: {reason}")]
+    #[error("unable to read configuration at {}: {reason}", quote(.path))]
     Read { path: String, reason: String },
-    #[error("unable to decode configuration at {path:?}: {reason}")]
+    #[error("unable to decode configuration at {}: {reason}", quote(.path))]
     Decode { path: String, reason: String },
 }
 
@@ -34,22 +34,50 @@ pub fn read_file(path: &str, expand: Option<&Lookup<'_>>) -> Result<Object, File
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let found = std::path::absolute(Path::new(path));
-            return Err(found.map_or_else(
-                |_| FileError::MissingAnywhere(path.to_owned()),
-                |absolute| FileError::Missing(absolute.display().to_string()),
-            ));
+            return Err(match path::absolute(path) {
+                Ok(absolute) => FileError::Missing(absolute),
+                Err(_) => FileError::MissingAnywhere(path.to_owned()),
+            });
         }
         Err(error) => {
             return Err(FileError::Read { path: path.to_owned(), reason: read_error(path, &error) });
         }
     };
-    let text = String::from_utf8_lossy(&bytes);
+    let decode = |error: ParseError| FileError::Decode { path: path.to_owned(), reason: error.to_string() };
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return Err(decode(illegal_encoding(error.as_bytes()))),
+    };
     let text = match expand {
         Some(lookup) => env_expansion::expand(&text, lookup),
-        None => text.into_owned(),
+        None => text,
     };
-    parse(&text).map_err(|error| FileError::Decode { path: path.to_owned(), reason: error.to_string() })
+    parse(&text).map_err(decode)
+}
+
+/// Where the last byte stands that is no UTF-8, as for other mistakes of that kind.
+fn illegal_encoding(bytes: &[u8]) -> ParseError {
+    let mut at = Position { line: 1, column: 1 };
+    let mut last = at;
+    for chunk in bytes.utf8_chunks() {
+        let valid = chunk.valid();
+        match valid.rsplit_once('\n') {
+            Some((lines, rest)) => {
+                at.line += lines.matches('\n').count() + 1;
+                at.column = 1 + rest.chars().count();
+            }
+            None => at.column += valid.chars().count(),
+        }
+        for _ in chunk.invalid() {
+            last = at;
+            at.column += 1;
+        }
+    }
+    let message = "illegal UTF-8 encoding".to_owned();
+    match bytes.trim_ascii_start().starts_with(b"{") {
+        true => ParseError::Json(last, message),
+        false => ParseError::Hcl(last, message),
+    }
 }
 
 /// As Go says it: what was done, to what, and the system's word in lower case without a code.
@@ -76,6 +104,25 @@ mod tests {
             here.display()
         );
         assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn a_missing_file_is_named_in_the_shortest_way() {
+        // SC-002
+        let error = read_file("/no/../such//nope.conf/", None).unwrap_err().to_string();
+        assert_eq!(error, "could not find config file /such/nope.conf: please use the -config flag");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_found() {
+        // A name in another encoding must not become another name.
+        for (bytes, expected) in [
+            (&b"# caf\xe9"[..], "At 1:6: illegal UTF-8 encoding"),
+            (b"a = 1\nb = \"\xc3\xa9\xe2\x82\"\n", "At 2:8: illegal UTF-8 encoding"),
+            (b" {\"a\": \"\xff\"}", "1:9: illegal UTF-8 encoding"),
+        ] {
+            assert_eq!(illegal_encoding(bytes).to_string(), expected);
+        }
     }
 
     #[test]

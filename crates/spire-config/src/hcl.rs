@@ -7,6 +7,8 @@ mod print;
 
 use std::fmt;
 
+pub(crate) use print::quoted;
+
 /// Where something stands in a file; both count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
@@ -78,8 +80,14 @@ pub struct Object {
     pub items: Vec<Item>,
 }
 
-/// Deeper nesting than any configuration has; bounds recursion on bad input.
-const MAX_DEPTH: usize = 64;
+/// Deeper nesting than any configuration has; bounds recursion on bad input. Threads with stacks of 2 MiB bear it.
+const MAX_DEPTH: usize = 250;
+
+/// Whether a number has a fraction or an exponent.
+pub(crate) fn is_float(number: &str) -> bool {
+    let digits = number.trim_start_matches('-');
+    !digits.starts_with("0x") && !digits.starts_with("0X") && digits.contains(['.', 'e', 'E'])
+}
 
 /// Reads a document; JSON is told by its first character (SC-005).
 pub fn parse(text: &str) -> Result<Object, ParseError> {

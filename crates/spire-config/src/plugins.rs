@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::decode::{DecodeError, Fields};
-use crate::hcl::{Item, Object, Value};
+use crate::go_text::quote;
+use crate::hcl::{Item, Object, ParseError, Value, quoted};
 
 /// One declared plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,14 +35,17 @@ pub enum PluginData {
 pub enum PluginConfigError {
     #[error("failed to decode plugins config: {0}")]
     Decode(#[from] DecodeError),
-    #[error("plugin {kind:?}/{name:?} declared more than once")]
+    #[error("plugin {}/{} declared more than once", quote(.kind), quote(.name))]
     Twice { kind: String, name: String },
     #[error(
-        "failed to create plugin config for {kind:?}/{name:?}: only one of [plugin_data, plugin_data_file] can be used"
+        "failed to create plugin config for {}/{}: only one of [plugin_data, plugin_data_file] can be used",
+        quote(.kind),
+        quote(.name)
     )]
     BothData { kind: String, name: String },
-    #[error("{0}")]
-    Data(String),
+    /// A string in the place of a block.
+    #[error("failed to configure plugin {}: unable to decode configuration: {error}", quote(.name))]
+    Data { name: String, error: ParseError },
 }
 
 /// The plugins in the order of the file, which is the order of loading.
@@ -113,7 +117,7 @@ fn plugin(kind: String, name: String, body: &Object) -> Result<(PluginConfig, bo
         ))
     };
     let (command, args, checksum, enabled, file) = read(&mut fields)?;
-    let inline = inline_data(&mut fields)?;
+    let inline = inline_data(&mut fields, &name)?;
     let both = inline.is_some() && file.is_some();
     let data = match (inline, file) {
         (_, Some(file)) => PluginData::File(file.into()),
@@ -123,14 +127,15 @@ fn plugin(kind: String, name: String, body: &Object) -> Result<(PluginConfig, bo
     Ok((PluginConfig { kind, name, command, args, checksum, data, enabled }, both))
 }
 
-/// `plugin_data` as block, as HCL text in a string, or empty.
-fn inline_data(fields: &mut Fields<'_>) -> Result<Option<Object>, PluginConfigError> {
-    match fields.value("plugin_data") {
-        None | Some(Value::Object(..)) => Ok(fields.block("plugin_data")?.map(|block| block.to_object())),
-        Some(Value::String(text, _)) if text.trim().is_empty() => Ok(Some(Object::default())),
-        Some(Value::String(text, _)) => {
-            crate::parse(text).map(Some).map_err(|error| PluginConfigError::Data(error.to_string()))
-        }
+/// `plugin_data` as block, or empty. Another string reaches the plugin as it is written, in quotes, and no plugin can
+/// read that.
+fn inline_data(fields: &mut Fields<'_>, name: &str) -> Result<Option<Object>, PluginConfigError> {
+    match fields.value("plugin_data")? {
+        None | Some(Value::Object(..)) => Ok(fields.first_block("plugin_data")?),
+        Some(Value::String(text, _)) if text.is_empty() => Ok(Some(Object::default())),
+        Some(Value::String(text, _)) => crate::parse(&quoted(text))
+            .map(Some)
+            .map_err(|error| PluginConfigError::Data { name: name.to_owned(), error }),
         Some(other) => Err(DecodeError {
             position: other.position(),
             message: "plugin_data: expected a block".to_owned(),
@@ -163,6 +168,41 @@ mod tests {
                 .collect();
             assert_eq!(short, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn of_several_plugin_data_the_first_counts() {
+        let text = "A \"x\" { plugin_data { a = 1 } plugin_data { a = 2 b = 3 } }";
+        let found = plugins(&parse(text).unwrap()).unwrap().remove(0).data;
+        assert!(matches!(found, PluginData::Inline(object) if object.to_hcl() == "a = 1"));
+    }
+
+    #[test]
+    fn json_plugins_of_blocks_alone_are_all_found() {
+        // SC-025: upstream's reader turns these objects into keys of one item each.
+        let text = r#"{"s": 1, "plugins": {"A": {"x": {"plugin_data": {}}}, "B": {"y": {"plugin_data": {"k": {"l": 1}}}}}}"#;
+        let document = parse(text).unwrap();
+        let section = Fields::new(&document).first_block("plugins").unwrap().unwrap();
+        let found = plugins(&section).unwrap();
+        assert_eq!(
+            found.iter().map(|p| (&p.kind[..], &p.name[..])).collect::<Vec<_>>(),
+            [("A", "x"), ("B", "y")]
+        );
+        assert_eq!(found[0].data, PluginData::None);
+        assert!(
+            matches!(&found[1].data, PluginData::Inline(object) if object.to_hcl() == "k = {\n  l = 1\n}")
+        );
+    }
+
+    #[test]
+    fn plugin_data_is_no_string() {
+        // SPIRE does not start with it, so nobody may come to rely on it here.
+        let error =
+            plugins(&parse(r#"KeyManager "disk" { plugin_data = "keys_path=\"k\"" }"#).unwrap()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#"failed to configure plugin "disk": unable to decode configuration: At 1:18: key '"keys_path=\"k\""' expected start of object ('{') or assignment ('=')"#
+        );
     }
 
     #[test]

@@ -128,9 +128,15 @@ impl DatastoreSettings {
     }
 }
 
+/// What the driver that upstream uses finds in it: parameters stand behind the last slash, and the last of a name counts.
 fn check_mysql_string(text: &str) -> Result<()> {
-    let parameters = text.rsplit_once('?').map_or("", |(_, parameters)| parameters);
-    if parameters.split('&').any(|p| p == "parseTime=true") {
+    let Some((_, database)) = text.rsplit_once('/') else {
+        return Err(DatastoreError::sql("invalid DSN: missing the slash separating the database name"));
+    };
+    let parameters = database.split_once('?').map_or("", |(_, parameters)| parameters);
+    let parse_time =
+        parameters.split('&').filter_map(|parameter| parameter.strip_prefix("parseTime=")).next_back();
+    if matches!(parse_time, Some("1" | "true" | "TRUE" | "True")) {
         return Ok(());
     }
     Err(DatastoreError::sql("invalid mysql config: missing parseTime=true param in connection_string"))
@@ -155,11 +161,20 @@ mod tests {
                 settings(DatabaseType::Mysql, "u:p@tcp(h)/db"),
                 "datastore-sql: invalid mysql config: missing parseTime=true param in connection_string",
             ),
+            (
+                settings(DatabaseType::Mysql, "x"),
+                "datastore-sql: invalid DSN: missing the slash separating the database name",
+            ),
+            (
+                settings(DatabaseType::Mysql, "u:p?parseTime=true@tcp(h)/db"),
+                "datastore-sql: invalid mysql config: missing parseTime=true param in connection_string",
+            ),
             (settings(DatabaseType::AwsPostgres(aws()), "x"), "datastore-sql: region must be specified"),
         ] {
             assert_eq!(settings.validate().unwrap_err().to_string(), expected);
         }
         settings(DatabaseType::Mysql, "u:p@tcp(h)/db?a=b&parseTime=true").validate().unwrap();
+        settings(DatabaseType::Mysql, "/?parseTime=false&parseTime=1").validate().unwrap();
         settings(DatabaseType::from_name("oracle"), "x").validate().unwrap();
     }
 

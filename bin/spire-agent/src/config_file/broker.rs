@@ -85,20 +85,72 @@ impl RawBroker {
         if self.bind_address.is_empty() {
             return Ok(());
         }
-        // Without a host it is every address of the machine.
-        let address = match self.bind_address.strip_prefix(':') {
-            Some(port) => format!("0.0.0.0:{port}"),
-            None => self.bind_address.clone(),
-        };
-        address.to_socket_addrs().map(drop).map_err(|_| {
-            let reason = match self.bind_address.rsplit_once(':') {
-                None => format!("address {}: missing port in address", self.bind_address),
-                Some((_, port)) if port.parse::<u16>().is_err() => format!("address {port}: invalid port"),
-                Some((host, _)) => format!("lookup {host}: no such host"),
-            };
+        check_address(&self.bind_address).map_err(|reason| {
             format!("invalid {SECTION}.bind_address {}: {reason}", go_quote(&self.bind_address))
         })
     }
+}
+
+/// Go's words for why an address is none. Without a host it is every address of the machine, without a port any port.
+fn check_address(address: &str) -> Result<(), String> {
+    let (host, port) = split_address(address).map_err(|reason| format!("address {address}: {reason}"))?;
+    let port = port_number(port)?;
+    if host.is_empty() {
+        return Ok(());
+    }
+    (host, port).to_socket_addrs().map(drop).map_err(|_| format!("lookup {host}: no such host"))
+}
+
+/// Go's `net.SplitHostPort`.
+fn split_address(address: &str) -> Result<(&str, &str), &'static str> {
+    const MISSING_PORT: &str = "missing port in address";
+    const TOO_MANY_COLONS: &str = "too many colons in address";
+    let (host, port) = address.rsplit_once(':').ok_or(MISSING_PORT)?;
+    let (host, around) = match address.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']').ok_or("missing ']' in address")? {
+            (inner, behind) if behind.strip_prefix(':') == Some(port) => (inner, inner),
+            (_, behind) if behind.starts_with(':') => return Err(TOO_MANY_COLONS),
+            _ => return Err(MISSING_PORT),
+        },
+        None if host.contains(':') => return Err(TOO_MANY_COLONS),
+        None => (host, address),
+    };
+    if around.contains('[') || port.contains('[') {
+        return Err("unexpected '[' in address");
+    }
+    if around.contains(']') || port.contains(']') {
+        return Err("unexpected ']' in address");
+    }
+    Ok((host, port))
+}
+
+/// A number, or a name that Go knows by itself.
+fn port_number(port: &str) -> Result<u16, String> {
+    const NAMES: [(&str, u16); 14] = [
+        ("ftp", 21),
+        ("ftps", 990),
+        ("gopher", 70),
+        ("http", 80),
+        ("https", 443),
+        ("imap2", 143),
+        ("imap3", 220),
+        ("imaps", 993),
+        ("pop3", 110),
+        ("pop3s", 995),
+        ("smtp", 25),
+        ("submissions", 465),
+        ("ssh", 22),
+        ("telnet", 23),
+    ];
+    if port.is_empty() {
+        return Ok(0);
+    }
+    let digits = port.strip_prefix(['+', '-']).unwrap_or(port);
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return port.parse().map_err(|_| format!("address {port}: invalid port"));
+    }
+    let named = NAMES.iter().find(|(name, _)| port.eq_ignore_ascii_case(name));
+    named.map(|(_, number)| *number).ok_or_else(|| format!("lookup tcp/{port}: unknown port"))
 }
 
 impl RawEntry {
@@ -122,5 +174,33 @@ impl RawEntry {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_what_go_takes_for_one() {
+        // AG-066
+        for address in [":http", "1.2.3.4:", ":0", "127.0.0.1:HTTPS", "[::1]:80", "[]:80", ":"] {
+            assert_eq!(check_address(address), Ok(()), "{address}");
+        }
+        for (address, reason) in [
+            (":x", "lookup tcp/x: unknown port"),
+            (":99999", "address 99999: invalid port"),
+            (":-1", "address -1: invalid port"),
+            ("a", "address a: missing port in address"),
+            ("[::1]", "address [::1]: missing port in address"),
+            ("[::1]x:1", "address [::1]x:1: missing port in address"),
+            ("[::1", "address [::1: missing ']' in address"),
+            ("a:b:c", "address a:b:c: too many colons in address"),
+            ("[::1]:1:2", "address [::1]:1:2: too many colons in address"),
+            ("a[:1", "address a[:1: unexpected '[' in address"),
+            ("a:1]", "address a:1]: unexpected ']' in address"),
+        ] {
+            assert_eq!(check_address(address).unwrap_err(), reason);
+        }
     }
 }

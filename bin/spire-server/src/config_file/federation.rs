@@ -101,7 +101,7 @@ fn decode_profile(fields: &mut Fields<'_>, name: &str) -> Result<Option<Vec<Prof
         return Ok(None);
     }
     let mut profiles = Vec::new();
-    for (name, mut fields) in fields.labelled(name)? {
+    for (name, mut fields) in fields.first_labelled(name)? {
         let serving_cert_file = match fields.block("serving_cert_file")? {
             Some(mut file) => Some(ServingCertFile {
                 cert_file_path: file.text("cert_file_path")?,
@@ -149,7 +149,7 @@ impl RawFederation {
         for (name, relationship) in &self.federates_with {
             name.parse::<TrustDomain>().map_err(|error| error.to_string())?;
             relationship.check(name)?;
-            loaded.not_built.push(format!("federation.federates_with[{name:?}]"));
+            loaded.not_built.push(format!("federation.federates_with[{}]", go_quote(name)));
         }
         Ok(())
     }
@@ -158,8 +158,9 @@ impl RawFederation {
 impl RawEndpoint {
     fn check(&self) -> Result<(), String> {
         if !self.refresh_hint.is_empty() {
-            let hint = duration::parse(&self.refresh_hint)
-                .map_err(|error| format!("could not parse refresh_hint {:?}: {error}", self.refresh_hint))?;
+            let hint = duration::parse(&self.refresh_hint).map_err(|error| {
+                format!("could not parse refresh_hint {}: {error}", go_quote(&self.refresh_hint))
+            })?;
             if hint.whole_seconds() >= 24 * 3600 {
                 tracing::warn!(
                     "Bundle endpoint refresh hint set to a high value. Peers would learn of unscheduled changes of \
@@ -221,11 +222,12 @@ impl RawRelationship {
     fn check(&self, name: &str) -> Result<(), String> {
         let Some(profiles) = &self.profile else {
             return Err(format!(
-                "federation configuration for trust domain {name:?}: missing bundle endpoint configuration"
+                "federation configuration for trust domain {}: missing bundle endpoint configuration",
+                go_quote(name)
             ));
         };
         check_peer_profile(profiles).map_err(|reason| {
-            format!("error parsing federation relationship for trust domain {name:?}: {reason}")
+            format!("error parsing federation relationship for trust domain {}: {reason}", go_quote(name))
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use spire_config::duration;
+use spire_runtime::logging::go_quote;
 
 use super::Loaded;
 use super::federation::deprecated;
@@ -60,7 +61,7 @@ pub(super) fn resolve(raw: &RawExperimental, loaded: &mut Loaded) -> Result<(), 
         loaded.not_built.push("experimental.auth_opa_policy_engine".to_owned());
     }
     for flag in &raw.feature_flags {
-        tracing::warn!("Developer feature flag {flag:?} has been enabled");
+        tracing::warn!("Developer feature flag {} has been enabled", go_quote(flag));
         if flag == "wit-svid" {
             tracing::error!(
                 "WIT-SVIDs are not built in this version: calls for them answer Unimplemented in spite of the flag"

@@ -1,7 +1,10 @@
-//! The JSON form (SC-025, SC-026): lists of objects are repeated blocks, `null` is the empty string, and much that is no
-//! JSON is read as upstream's reader reads it: a file that it accepts must not be refused here.
+//! The JSON form (SC-025, SC-026): `null` is the empty string, and much that is no JSON is read as upstream's reader
+//! reads it: a file that it accepts must not be refused here.
+
+mod flatten;
 
 use super::{Item, Key, MAX_DEPTH, Object, ParseError, Position, Value};
+use flatten::flatten;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
@@ -72,7 +75,7 @@ pub(super) fn parse(text: &str) -> Result<Object, ParseError> {
     match (reader.mistake, object) {
         (Some(mistake), _) | (None, Err(Stop::Mistake(mistake))) => Err(mistake),
         (None, Err(Stop::End)) => Ok(Object::default()),
-        (None, Ok(object)) => Ok(object),
+        (None, Ok(object)) => Ok(flatten(object)),
     }
 }
 
@@ -124,6 +127,8 @@ impl<'a> Reader<'a> {
             return self.word(c);
         }
         match c {
+            // Upstream takes it for the end.
+            '\0' => Token::End,
             '"' => Token::String(self.string()),
             '{' => OPEN,
             '}' => CLOSE,
@@ -193,7 +198,7 @@ impl<'a> Reader<'a> {
                     self.error(self.at, "literal not terminated");
                     return out;
                 }
-                Some('\n') => {
+                Some('\n' | '\0') => {
                     self.error(self.last, "literal not terminated");
                     return out;
                 }
@@ -260,7 +265,7 @@ impl<'a> Reader<'a> {
         let mut object = Object::default();
         loop {
             match self.item() {
-                Ok((keys, value)) => flatten(&mut object, keys, value),
+                Ok((keys, value)) => object.items.push(Item { keys, value }),
                 Err(Stop::End) => break,
                 // A comma before the brace, and nothing but the brace.
                 Err(Stop::Mistake(_)) if self.token == CLOSE => break,
@@ -346,15 +351,5 @@ impl<'a> Reader<'a> {
         }
         self.depth -= 1;
         Ok(Value::List(list, at))
-    }
-}
-
-/// A list of objects is the block repeated.
-fn flatten(object: &mut Object, keys: Vec<Key>, value: Value) {
-    match value {
-        Value::List(list, _) if !list.is_empty() && list.iter().all(|v| matches!(v, Value::Object(..))) => {
-            object.items.extend(list.into_iter().map(|value| Item { keys: keys.clone(), value }));
-        }
-        value => object.items.push(Item { keys, value }),
     }
 }

@@ -1,4 +1,4 @@
-use super::{ParseError, Position};
+use super::{ParseError, Position, is_float};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
@@ -24,6 +24,7 @@ impl Token {
             Self::Ident(_) => "IDENT",
             Self::String(_) => "STRING",
             Self::Heredoc(_) => "HEREDOC",
+            Self::Number(text) if is_float(text) => "FLOAT",
             Self::Number(_) => "NUMBER",
             Self::Bool(_) => "BOOL",
             Self::LBrace => "LBRACE",
@@ -38,21 +39,31 @@ impl Token {
     }
 }
 
+/// Upstream keeps this one for itself.
+const RESERVED: char = '\u{e123}';
+
 /// Cuts a text into tokens (SC-020).
 ///
 /// A mistake does not end it: as in upstream the reading goes on, and the last mistake is what is reported.
 pub(super) struct Lexer<'a> {
     rest: &'a str,
     at: Position,
-    /// Where the character stands that was taken last.
-    last: Position,
+    /// The same before the character that was taken last.
+    before: (&'a str, Position),
+    /// The token that was read last, as it is written.
+    text: &'a str,
     mistake: Option<ParseError>,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let at = Position { line: 1, column: 1 };
-        Self { rest: text, at, last: at, mistake: None }
+        Self { rest: text, at, before: (text, at), text: "", mistake: None }
+    }
+
+    /// The token that was read last, as it is written.
+    pub(super) fn text(&self) -> &'a str {
+        self.text
     }
 
     /// The last mistake so far.
@@ -60,29 +71,52 @@ impl<'a> Lexer<'a> {
         self.mistake.take()
     }
 
-    /// At the character that was taken last.
+    /// At the character that was taken last, or the end if that was.
     fn error(&mut self, message: impl Into<String>) {
-        self.mistake = Some(ParseError::Hcl(self.last, message.into()));
+        self.mistake = Some(ParseError::Hcl(self.before.1, message.into()));
     }
 
-    fn error_at_end(&mut self, message: impl Into<String>) {
-        self.mistake = Some(ParseError::Hcl(self.at, message.into()));
+    /// At the character that comes next.
+    fn error_at_next(&mut self, message: &str) {
+        let next = self.advance();
+        self.error(message);
+        if next.is_some() {
+            self.unread();
+        }
     }
 
     fn peek(&self) -> Option<char> {
         self.rest.chars().next()
     }
 
+    /// Nothing at the end of the text, and at a NUL, which upstream takes for an end. In positions the end counts as
+    /// often as it is read.
     fn advance(&mut self) -> Option<char> {
-        let c = self.peek()?;
-        self.rest = &self.rest[c.len_utf8()..];
-        self.last = self.at;
-        if c == '\n' {
-            self.at = Position { line: self.at.line + 1, column: 1 };
-        } else {
-            self.at.column += 1;
+        self.before = (self.rest, self.at);
+        let next = self.peek();
+        self.rest = &self.rest[next.map_or(0, char::len_utf8)..];
+        match next {
+            Some('\n') => self.at = Position { line: self.at.line + 1, column: 1 },
+            _ => self.at.column += 1,
         }
-        Some(c)
+        match next {
+            Some('\0') => self.error("unexpected null character (0x00)"),
+            Some(RESERVED) => self.error("unicode code point U+E123 reserved for internal use"),
+            _ => {}
+        }
+        next.filter(|c| *c != '\0')
+    }
+
+    /// Takes back the last `advance`.
+    fn unread(&mut self) {
+        (self.rest, self.at) = self.before;
+    }
+
+    /// Upstream reads the end together with a word, number or comment before it.
+    fn pass_end(&mut self) {
+        if matches!(self.peek(), None | Some('\0')) {
+            self.advance();
+        }
     }
 
     fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
@@ -101,24 +135,34 @@ impl<'a> Lexer<'a> {
     /// The next token and where it begins.
     pub(super) fn next(&mut self) -> (Token, Position) {
         self.skip_blank();
-        let at = self.at;
-        let Some(c) = self.peek() else { return (Token::End, at) };
+        let (whole, at) = (self.rest, self.at);
+        let token = self.token();
+        self.text = &whole[..whole.len() - self.rest.len()];
+        (token, at)
+    }
+
+    fn token(&mut self) -> Token {
+        let Some(c) = self.peek().filter(|c| *c != '\0') else {
+            self.advance();
+            return Token::End;
+        };
         if is_letter(c) {
             let word = self.take_while(|c| is_letter(c) || is_digit(c) || matches!(c, '-' | '.'));
+            self.pass_end();
             return match word {
-                "true" | "false" => (Token::Bool(word == "true"), at),
-                _ => (Token::Ident(word.to_owned()), at),
+                "true" | "false" => Token::Bool(word == "true"),
+                _ => Token::Ident(word.to_owned()),
             };
         }
         let number = self.rest.strip_prefix('-').unwrap_or(self.rest);
         if number.starts_with(|c: char| c.is_ascii_digit()) {
-            return (Token::Number(self.number()), at);
+            return Token::Number(self.number().to_owned());
         }
         if c == '.' && self.rest[1..].starts_with(|c: char| c.is_ascii_digit()) {
-            return (Token::Number(self.fraction().to_owned()), at);
+            return Token::Number(self.fraction().to_owned());
         }
         self.advance();
-        let token = match c {
+        match c {
             '{' => Token::LBrace,
             '}' => Token::RBrace,
             '[' => Token::LBracket,
@@ -134,8 +178,7 @@ impl<'a> Lexer<'a> {
                 self.error("illegal char");
                 Token::Illegal("ILLEGAL")
             }
-        };
-        (token, at)
+        }
     }
 
     fn skip_blank(&mut self) {
@@ -146,7 +189,8 @@ impl<'a> Lexer<'a> {
                 }
                 Some('/') if self.rest.starts_with("/*") => self.skip_block_comment(),
                 Some('#' | '/') if !self.rest.starts_with('/') || self.rest.starts_with("//") => {
-                    self.take_while(|c| c != '\n');
+                    self.take_while(|c| c != '\n' && c != '\0');
+                    self.pass_end();
                 }
                 Some('/') => {
                     self.advance();
@@ -158,38 +202,40 @@ impl<'a> Lexer<'a> {
     }
 
     fn skip_block_comment(&mut self) {
-        match self.rest[2..].find("*/") {
-            Some(end) => {
-                self.take(end + 4);
+        self.take(2);
+        let mut last = self.advance();
+        while last.is_some() {
+            let next = self.advance();
+            if (last, next) == (Some('*'), Some('/')) {
+                return;
             }
-            None => {
-                self.take(self.rest.len());
-                self.error_at_end("comment not terminated");
-            }
+            last = next;
         }
+        self.error("comment not terminated");
     }
 
     /// Ends where a number cannot go on: `24h` is the number 24 and a word.
-    fn number(&mut self) -> String {
+    fn number(&mut self) -> &'a str {
         let whole = self.rest;
         self.take_while(|c| c == '-');
         if self.rest.starts_with("0x") || self.rest.starts_with("0X") {
-            self.advance();
-            self.advance();
+            self.take(2);
             if self.take_while(|c| c.is_ascii_hexdigit()).is_empty() {
-                self.error("illegal hexadecimal number");
+                self.error_at_next("illegal hexadecimal number");
             }
         } else {
             let digits = self.take_while(|c| c.is_ascii_digit());
-            if self.fraction().is_empty()
-                && digits.starts_with('0')
-                && digits[1..].contains(['8', '9'])
-                && digits.len() > 2
-            {
-                self.error("illegal octal number");
+            let float = !self.fraction().is_empty();
+            // Upstream does not look at the second digit.
+            if !float && digits.starts_with('0') && digits.len() > 2 && digits[2..].contains(['8', '9']) {
+                self.error_at_next("illegal octal number");
+            } else if !float && !digits.starts_with('0') {
+                self.pass_end();
             }
         }
-        whole[..whole.len() - self.rest.len()].to_owned()
+        let number = &whole[..whole.len() - self.rest.len()];
+        self.pass_end();
+        number
     }
 
     /// What makes a number a float, if it is there.
@@ -211,77 +257,96 @@ impl<'a> Lexer<'a> {
 
     /// A quoted string; within `${…}` quotes may nest and nothing is unescaped.
     fn string(&mut self) -> String {
-        let mut out = String::new();
+        let mut out = Vec::new();
         let mut depth = 0usize;
         loop {
             if depth == 0 && self.rest.starts_with("${") {
-                self.advance();
-                self.advance();
+                out.extend_from_slice(self.take(2).as_bytes());
                 depth = 1;
-                out.push_str("${");
                 continue;
             }
-            match self.advance() {
-                None => {
-                    self.error_at_end("literal not terminated");
-                    return out;
+            let whole = self.rest;
+            let Some(c) = self.advance().filter(|c| depth > 0 || *c != '\n') else {
+                self.error("literal not terminated");
+                break;
+            };
+            match c {
+                '"' if depth == 0 => break,
+                '\\' if depth == 0 => {
+                    self.escape(&mut out);
+                    continue;
                 }
-                Some('\n') if depth == 0 => {
-                    self.error("literal not terminated");
-                    return out;
-                }
-                Some('"') if depth == 0 => return out,
-                Some('\\') if depth == 0 => out.extend(self.escape()),
-                Some(c) => {
-                    match c {
-                        '{' => depth += usize::from(depth > 0),
-                        '}' => depth = depth.saturating_sub(1),
-                        _ => {}
-                    }
-                    out.push(c);
-                }
+                // Has to be well-formed, and stays as it is.
+                '\\' => self.escape(&mut Vec::new()),
+                '{' => depth += usize::from(depth > 0),
+                '}' => depth = depth.saturating_sub(1),
+                _ => {}
             }
+            out.extend_from_slice(&whole.as_bytes()[..whole.len() - self.rest.len()]);
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    fn escape(&mut self, out: &mut Vec<u8>) {
+        let byte = match self.advance() {
+            Some('a') => 0x7,
+            Some('b') => 0x8,
+            Some('f') => 0xc,
+            Some('n') => b'\n',
+            Some('r') => b'\r',
+            Some('t') => b'\t',
+            Some('v') => 0xb,
+            Some('\\') => b'\\',
+            Some('"') => b'"',
+            Some('x') => return self.byte(2, 16, out),
+            Some('0'..='7') => {
+                self.unread();
+                return self.byte(3, 8, out);
+            }
+            Some('u') => return self.code_point(4, out),
+            Some('U') => return self.code_point(8, out),
+            _ => return self.error("illegal char escape"),
+        };
+        out.push(byte);
+    }
+
+    /// A byte by its number, which may be part of a character only.
+    fn byte(&mut self, digits: usize, base: u32, out: &mut Vec<u8>) {
+        let Some(value) = self.digits(digits, base) else { return };
+        match u8::try_from(value) {
+            Ok(byte) => out.push(byte),
+            Err(_) => self.error("escape sequence is no byte"),
         }
     }
 
-    fn escape(&mut self) -> Option<char> {
-        let c = self.advance();
-        Some(match c {
-            Some('a') => '\u{7}',
-            Some('b') => '\u{8}',
-            Some('f') => '\u{c}',
-            Some('n') => '\n',
-            Some('r') => '\r',
-            Some('t') => '\t',
-            Some('v') => '\u{b}',
-            Some('\\') => '\\',
-            Some('"') => '"',
-            Some('x') => return self.code_point(2, 16, 0),
-            Some('u') => return self.code_point(4, 16, 0),
-            Some('U') => return self.code_point(8, 16, 0),
-            Some(octal @ '0'..='7') => return self.code_point(2, 8, octal as u32 - '0' as u32),
-            _ => {
-                self.error("illegal char escape");
-                return None;
-            }
-        })
+    fn code_point(&mut self, digits: usize, out: &mut Vec<u8>) {
+        let Some(value) = self.digits(digits, 16) else { return };
+        let c = match value {
+            // Go cannot encode them either.
+            0xd800..0xe000 => Some(char::REPLACEMENT_CHARACTER),
+            value => char::from_u32(value),
+        };
+        match c {
+            Some(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            None => self.error("escape sequence is no character"),
+        }
     }
 
-    fn code_point(&mut self, digits: usize, base: u32, start: u32) -> Option<char> {
-        let mut value = start;
-        for _ in 0..digits {
-            let Some(digit) = self.peek().and_then(|c| c.to_digit(base)) else {
+    /// So many digits. What stands in the place of the first is lost to the string, even its closing quote.
+    fn digits(&mut self, count: usize, base: u32) -> Option<u32> {
+        let mut value = 0u32;
+        for place in 0..count {
+            let next = self.advance();
+            let Some(digit) = next.and_then(|c| c.to_digit(base)) else {
                 self.error("illegal char escape");
+                if place > 0 && next.is_some() {
+                    self.unread();
+                }
                 return None;
             };
-            self.advance();
             value = value.saturating_mul(base).saturating_add(digit);
         }
-        let c = char::from_u32(value);
-        if c.is_none() {
-            self.error("escape sequence is no character");
-        }
-        c
+        Some(value)
     }
 
     /// `<<EOF` keeps lines as they are; `<<-EOF` takes away the indentation of the closing line if all lines have it.
@@ -296,7 +361,7 @@ impl<'a> Lexer<'a> {
         }
         let anchor = self.take_while(|c| is_letter(c) || is_digit(c));
         match self.advance() {
-            None => self.error_at_end("heredoc not terminated"),
+            None => self.error("heredoc not terminated"),
             Some('\n') if anchor.is_empty() => self.error("zero-length heredoc anchor"),
             Some('\n') => return self.heredoc_lines(anchor, indented),
             Some(_) => self.error("invalid characters in heredoc anchor"),
@@ -307,9 +372,9 @@ impl<'a> Lexer<'a> {
     fn heredoc_lines(&mut self, anchor: &str, indented: bool) -> String {
         let mut lines: Vec<&str> = Vec::new();
         loop {
-            let line = self.take_while(|c| c != '\n');
+            let line = self.take_while(|c| c != '\n' && c != '\0');
             if self.advance().is_none() {
-                self.error_at_end("heredoc not terminated");
+                self.error("heredoc not terminated");
                 return String::new();
             }
             let margin = line.strip_suffix(anchor).filter(|margin| margin.trim_ascii_start().is_empty());

@@ -5,6 +5,8 @@ struct Parser<'a> {
     lexer: Lexer<'a>,
     /// The token under consideration.
     token: Token,
+    /// As it is written.
+    text: &'a str,
     at: Position,
     depth: usize,
 }
@@ -13,7 +15,8 @@ pub(super) fn parse(text: &str) -> Result<Object, ParseError> {
     let text = text.replace("\r\n", "\n");
     let mut lexer = Lexer::new(&text);
     let (token, at) = lexer.next();
-    let mut parser = Parser { lexer, token, at, depth: 0 };
+    let text = lexer.text();
+    let mut parser = Parser { lexer, token, text, at, depth: 0 };
     let object = parser.items(&Token::End);
     match parser.lexer.mistake() {
         Some(mistake) => Err(mistake),
@@ -21,13 +24,14 @@ pub(super) fn parse(text: &str) -> Result<Object, ParseError> {
     }
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
     fn error(&self, message: impl Into<String>) -> ParseError {
         ParseError::Hcl(self.at, message.into())
     }
 
     fn next(&mut self) {
         (self.token, self.at) = self.lexer.next();
+        self.text = self.lexer.text();
     }
 
     fn items(&mut self, end: &Token) -> Result<Object, ParseError> {
@@ -47,15 +51,18 @@ impl Parser<'_> {
                 self.next();
             }
         }
-        match self.token == *end {
-            true => Ok(object),
-            false => Err(self.error("object expected closing RBRACE got: EOF")),
+        if self.token == *end {
+            return Ok(object);
         }
+        // Upstream reads the end once more.
+        self.next();
+        Err(self.error("object expected closing RBRACE got: EOF"))
     }
 
     /// One or more keys, up to `=` or `{`. Several keys want a block (SC-021).
     fn keys(&mut self) -> Result<Vec<Key>, ParseError> {
         let mut keys: Vec<Key> = Vec::new();
+        let mut written: Vec<&'a str> = Vec::new();
         loop {
             let (name, bare) = match &self.token {
                 Token::Ident(name) => (name.clone(), true),
@@ -66,10 +73,9 @@ impl Parser<'_> {
                 Token::LBrace if !keys.is_empty() => return Ok(keys),
                 Token::LBrace => return Err(self.error("expected: IDENT | STRING got: LBRACE")),
                 Token::End | Token::RBrace if !keys.is_empty() => {
-                    let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
                     return Err(self.error(format!(
                         "key '{}' expected start of object ('{{') or assignment ('=')",
-                        names.join(" ")
+                        written.join(" ")
                     )));
                 }
                 other => {
@@ -78,6 +84,7 @@ impl Parser<'_> {
                 }
             };
             keys.push(Key { name, bare, position: self.at });
+            written.push(self.text);
             self.next();
         }
     }
@@ -98,7 +105,8 @@ impl Parser<'_> {
             }
             other => {
                 self.token = other;
-                return Err(self.error(format!("unknown token: {}", self.token.name())));
+                let name = self.token.name();
+                return Err(self.error(format!("Unknown token: {} {name} {}", self.at, self.text)));
             }
         };
         self.next();
@@ -126,10 +134,14 @@ impl Parser<'_> {
     /// A mistake within an object or a list of a list is reported where that begins.
     fn element(&mut self) -> Result<Value, ParseError> {
         let at = self.at;
-        let what = match self.token {
+        let what = match &self.token {
             Token::LBrace => "object",
             Token::LBracket => "list",
-            _ => return self.value(),
+            Token::String(_) | Token::Heredoc(_) | Token::Number(_) | Token::Bool(_) => return self.value(),
+            other => {
+                let name = other.name();
+                return Err(self.error(format!("unexpected token while parsing list: {name}")));
+            }
         };
         self.value().map_err(|error| {
             ParseError::Hcl(at, format!("error while trying to parse {what} within list: {error}"))

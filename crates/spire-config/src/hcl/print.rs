@@ -59,10 +59,16 @@ fn is_identifier(text: &str) -> bool {
         && !matches!(text, "true" | "false")
 }
 
-fn quoted(text: &str) -> String {
+/// A string that reads back as `text`.
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
-    for c in text.chars() {
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
         match c {
+            // Within `${…}` nothing would be unescaped.
+            '$' if rest.as_str().starts_with('{') => out.push_str("\\x24"),
+            '\0' => out.push_str("\\x00"),
+            '\u{e123}' => out.push_str("\\ue123"),
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),

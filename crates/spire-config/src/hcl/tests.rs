@@ -125,3 +125,77 @@ fn lists_may_have_commas_too_many_and_lists_in_lists_none() {
         assert_eq!(parse(&format!("k = {text}")).unwrap().to_hcl(), same);
     }
 }
+
+#[test]
+fn mistakes_are_told_in_upstreams_words_at_upstreams_place() {
+    // SC-003
+    for (text, error) in [
+        ("x", "At 1:3: key 'x' expected start of object ('{') or assignment ('=')"),
+        ("zz \"a\"", "At 1:7: key 'zz \"a\"' expected start of object ('{') or assignment ('=')"),
+        ("a {\n", "At 2:2: object expected closing RBRACE got: EOF"),
+        ("a = {\n b = 12", "At 2:11: object expected closing RBRACE got: EOF"),
+        ("a = TRUE", "At 1:5: Unknown token: 1:5 IDENT TRUE"),
+        ("a = 1 1.5", "At 1:7: expected: IDENT | STRING | ASSIGN | LBRACE got: FLOAT"),
+        ("a = [=]", "At 1:6: unexpected token while parsing list: ASSIGN"),
+        ("a = 0x\n", "At 1:7: illegal hexadecimal number"),
+        ("a = 0128\n", "At 1:9: illegal octal number"),
+        ("a = \"\\1\"", "At 1:8: illegal char escape"),
+        ("a = \"\\u12\"", "At 1:10: illegal char escape"),
+        ("a = \"\\x\"\n", "At 1:9: literal not terminated"),
+        ("a = \"${\\z}\"", "At 1:9: illegal char escape"),
+        ("a = \"x\0", "At 1:7: literal not terminated"),
+        ("# a\0", "At 1:4: unexpected null character (0x00)"),
+        ("a = \"\u{e123}\"", "At 1:6: unicode code point U+E123 reserved for internal use"),
+        ("a = <", "At 1:6: heredoc expected second '<', didn't see it"),
+        ("/* *", "At 1:5: comment not terminated"),
+    ] {
+        assert_eq!(parse(text).unwrap_err().to_string(), error, "{text:?}");
+    }
+}
+
+#[test]
+fn bytes_by_number_make_up_characters() {
+    // SC-020: what no String can hold is replaced, not refused.
+    for (text, expected) in [
+        (r#""\xc3\xa9""#, "é"),
+        (r#""\xff""#, "\u{fffd}"),
+        (r#""\ud800""#, "\u{fffd}"),
+        (r#""${a("\"")}""#, r#"${a("\"")}"#),
+    ] {
+        assert!(matches!(value(text), Value::String(found, _) if found == expected), "{text}");
+    }
+    assert!(matches!(value("081"), Value::Number(found, _) if found == "081"));
+}
+
+#[test]
+fn every_string_is_printed_so_that_it_reads_back() {
+    // SC-135
+    for text in ["${a(\"x\")}", "a${", "$\\{", "\0\u{e123}\u{7}", "\"\n"] {
+        let key = Key { name: "k".to_owned(), bare: true, position: Position::default() };
+        let value = Value::String(text.to_owned(), Position::default());
+        let printed = Object { items: vec![Item { keys: vec![key], value }] }.to_hcl();
+        let read = parse(&printed).unwrap().items.remove(0).value;
+        assert!(matches!(read, Value::String(found, _) if found == text), "{printed}");
+    }
+}
+
+#[test]
+fn json_objects_of_objects_are_labels() {
+    // SC-025
+    let text = r#"{"a": {"b": {"c": {}}, "d": {"e": 1}}, "f": {"g": [{"h": 1}, {"i": {"j": {}}}]}, "k": {}}"#;
+    let names = |object: &Object| -> Vec<String> {
+        let names = |item: &Item| item.keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>().join(" ");
+        object.items.iter().map(names).collect()
+    };
+    let document = parse(text).unwrap();
+    assert_eq!(names(&document), ["a b c", "a d", "f", "k"]);
+    let Value::Object(inner, _) = &document.items[2].value else { panic!("{document:?}") };
+    assert_eq!(names(inner), ["g", "g i j"]);
+}
+
+#[test]
+fn nesting_is_followed_further_than_anybody_goes() {
+    assert!(parse(&format!("{}{}", "a {".repeat(200), "}".repeat(200))).is_ok());
+    assert!(parse(&format!("a = {}{}", "[".repeat(200), "]".repeat(200))).is_ok());
+    assert!(parse(&format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200))).is_ok());
+}

@@ -1,6 +1,6 @@
 //! Reads `plugin_data` of `DataStore "sql"` (SA-257, SA-258).
 
-use spire_config::{Fields, Value, duration};
+use spire_config::{Fields, Value, duration, quote};
 
 use super::{AwsSettings, DatabaseType, DatastoreSettings};
 use crate::Result;
@@ -12,8 +12,9 @@ impl DatastoreSettings {
     pub fn from_hcl(text: &str) -> Result<Self> {
         let (mut settings, lifetime) = Self::read(text)?;
         if let Some(text) = lifetime {
-            let lifetime = duration::parse(&text)
-                .map_err(|error| plain(format!("failed to parse conn_max_lifetime {text:?}: {error}")))?;
+            let lifetime = duration::parse(&text).map_err(|error| {
+                plain(format!("failed to parse conn_max_lifetime {}: {error}", quote(&text)))
+            })?;
             // Zero and less mean forever, as for Go's pool.
             settings.conn_max_lifetime = Some(lifetime.to_std()).filter(|lifetime| !lifetime.is_zero());
         }
@@ -52,7 +53,7 @@ impl DatastoreSettings {
 
 /// A name, or one block that carries the name as its label.
 fn database_type(fields: &mut Fields<'_>) -> Result<DatabaseType> {
-    match fields.value("database_type") {
+    match fields.value("database_type").map_err(plain)? {
         Some(Value::String(name, _) | Value::Number(name, _)) => return Ok(DatabaseType::from_name(name)),
         Some(Value::Bool(name, _)) => return Ok(DatabaseType::from_name(&name.to_string())),
         _ => {}
@@ -61,7 +62,7 @@ fn database_type(fields: &mut Fields<'_>) -> Result<DatabaseType> {
         return Err(plain("malformed database type configuration"));
     }
     let blocks =
-        fields.labelled("database_type").map_err(|_| plain("malformed database type configuration"))?;
+        fields.first_labelled("database_type").map_err(|_| plain("malformed database type configuration"))?;
     let Ok([(name, mut block)]) = <[_; 1]>::try_from(blocks) else {
         return Err(plain("exactly one database type is expected"));
     };
@@ -150,6 +151,10 @@ mod tests {
             (
                 "database_type = \"sqlite3\"\nconnection_string = \"x\"\nconn_max_lifetime = \"5\"",
                 "failed to parse conn_max_lifetime \"5\": time: missing unit in duration \"5\"",
+            ),
+            (
+                "database_type = \"sqlite3\"\ndatabase_type = \"sqlite3\"\nconnection_string = \"x\"",
+                "At 2:17: database_type: set more than once",
             ),
         ] {
             let error = DatastoreSettings::from_hcl(text).unwrap_err();
