@@ -1,5 +1,6 @@
 //! Private and public keys.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -11,9 +12,13 @@ use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _, RsaKeyPair, UnparsedPublicKey};
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5912, rfc8410};
-use der::{Decode, Encode};
-use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use der::Encode;
+use spki::AlgorithmIdentifierRef;
 use zeroize::Zeroizing;
+
+use crate::elements::{
+    Asn1Error, BIT_STRING, Elements, OBJECT_IDENTIFIER, SEQUENCE, bit_string, is_object_identifier,
+};
 
 /// The key types that SPIRE makes (CA-026).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,8 +65,11 @@ pub enum KeyError {
     UnknownType(String),
     #[error("malformed private key: {0}")]
     MalformedPrivate(String),
-    #[error("malformed public key: {0}")]
-    MalformedPublic(String),
+    /// As Go says it.
+    #[error("{0}")]
+    MalformedPublic(Cow<'static, str>),
+    #[error(transparent)]
+    Asn1(#[from] Asn1Error),
     #[error("key algorithm does not fit the signature algorithm")]
     SchemeMismatch,
     #[error("signature is not valid")]
@@ -111,14 +119,22 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
+    /// Reads a key that Go would read, too, but for [`check`](Self::check).
     pub fn from_pkix(der: &[u8]) -> Result<Self, KeyError> {
-        let malformed = |error: der::Error| KeyError::MalformedPublic(error.to_string());
-        let info = SubjectPublicKeyInfoRef::from_der(der).map_err(malformed)?;
-        let bits = info
-            .subject_public_key
-            .as_bytes()
-            .ok_or_else(|| KeyError::MalformedPublic("the key is not a whole number of bytes".to_owned()))?;
-        let algorithm = algorithm_of(&info.algorithm, bits)?;
+        let mut outer = Elements::of(der);
+        let mut info = outer.expect(SEQUENCE, "publicKeyInfo")?.inside();
+        let mut id = info.expect(SEQUENCE, "AlgorithmIdentifier")?.inside();
+        let oid = id.expect(OBJECT_IDENTIFIER, "ObjectIdentifier")?.content;
+        let parameters = if id.is_empty() { &[][..] } else { id.expect_any()?.whole };
+        let (bits, unused) = bit_string(info.expect(BIT_STRING, "BitString")?.content)
+            .ok_or(Asn1Error::new("syntax error: invalid padding bits in BIT STRING"))?;
+        if !outer.is_empty() {
+            return Err(malformed("x509: trailing data after ASN.1 of public-key"));
+        }
+        if unused != 0 || !info.is_empty() || !is_object_identifier(oid) {
+            return Err(malformed("x509: malformed subjectPublicKey"));
+        }
+        let algorithm = algorithm_of(oid, parameters, bits)?;
         Ok(Self { spki: der.into(), algorithm, key_at: der.len() - bits.len() })
     }
 
@@ -156,18 +172,15 @@ impl PublicKey {
     /// Whether it is of a known kind, and a point of its curve: whoever
     /// gets it in a bundle must be able to read it.
     pub fn check(&self) -> Result<(), KeyError> {
-        let algorithm: &'static dyn signature::VerificationAlgorithm = match self.algorithm {
-            KeyAlgorithm::Rsa { .. } => return Ok(()),
-            KeyAlgorithm::EcP256 => &signature::ECDSA_P256_SHA256_ASN1,
-            KeyAlgorithm::EcP384 => &signature::ECDSA_P384_SHA384_ASN1,
-            KeyAlgorithm::EcP521 => &signature::ECDSA_P521_SHA512_ASN1,
-            KeyAlgorithm::Ed25519 => &signature::ED25519,
-            KeyAlgorithm::Other => {
-                return Err(KeyError::MalformedPublic("unknown public key algorithm".to_owned()));
-            }
+        let (curve, off): (&'static dyn signature::VerificationAlgorithm, _) = match self.algorithm {
+            KeyAlgorithm::EcP256 => (&signature::ECDSA_P256_SHA256_ASN1, "P256 point not on curve"),
+            KeyAlgorithm::EcP384 => (&signature::ECDSA_P384_SHA384_ASN1, "P384 point not on curve"),
+            KeyAlgorithm::EcP521 => (&signature::ECDSA_P521_SHA512_ASN1, "P521 point not on curve"),
+            KeyAlgorithm::Rsa { .. } | KeyAlgorithm::Ed25519 => return Ok(()),
+            KeyAlgorithm::Other => return Err(malformed("x509: unknown public key algorithm")),
         };
-        let parsed = signature::ParsedPublicKey::new(algorithm, self.key_bits());
-        parsed.map(drop).map_err(|_| KeyError::MalformedPublic("not a point of the curve".to_owned()))
+        let parsed = signature::ParsedPublicKey::new(curve, self.key_bits());
+        parsed.map(drop).map_err(|_| malformed(off))
     }
 
     pub fn verify(&self, scheme: SignatureScheme, message: &[u8], signature: &[u8]) -> Result<(), KeyError> {
@@ -210,30 +223,45 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-fn algorithm_of(id: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyAlgorithm, KeyError> {
-    if id.oid == rfc5912::RSA_ENCRYPTION {
+const fn malformed(text: &'static str) -> KeyError {
+    KeyError::MalformedPublic(Cow::Borrowed(text))
+}
+
+fn algorithm_of(oid: &[u8], parameters: &[u8], bits: &[u8]) -> Result<KeyAlgorithm, KeyError> {
+    if oid == rfc5912::RSA_ENCRYPTION.as_bytes() {
+        // RFC 3279 section 2.3.1
+        if parameters != [5, 0] {
+            return Err(malformed("x509: RSA key missing NULL parameters"));
+        }
         return Ok(KeyAlgorithm::Rsa { bits: rsa_bits(bits)? });
     }
-    if id.oid == rfc8410::ID_ED_25519 {
+    if oid == rfc8410::ID_ED_25519.as_bytes() {
+        if !parameters.is_empty() {
+            return Err(malformed("x509: Ed25519 key encoded with illegal parameters"));
+        }
+        if bits.len() != 32 {
+            return Err(malformed("x509: wrong Ed25519 public key size"));
+        }
         return Ok(KeyAlgorithm::Ed25519);
     }
-    if id.oid != rfc5912::ID_EC_PUBLIC_KEY {
+    if oid != rfc5912::ID_EC_PUBLIC_KEY.as_bytes() {
         return Ok(KeyAlgorithm::Other);
     }
-    let curve = id
-        .parameters
-        .and_then(|p| p.decode_as::<ObjectIdentifier>().ok())
-        .ok_or_else(|| KeyError::MalformedPublic("EC key without a named curve".to_owned()))?;
-    let (algorithm, length) = match curve {
-        rfc5912::SECP_256_R_1 => (KeyAlgorithm::EcP256, 65),
-        rfc5912::SECP_384_R_1 => (KeyAlgorithm::EcP384, 97),
-        rfc5912::SECP_521_R_1 => (KeyAlgorithm::EcP521, 133),
-        _ => return Ok(KeyAlgorithm::Other),
-    };
-    if bits.len() != length || bits.first() != Some(&4) {
-        return Err(KeyError::MalformedPublic("EC point is not in uncompressed form".to_owned()));
+    let curve = Elements::of(parameters).object_identifier();
+    let curve = curve.ok_or(malformed("x509: invalid ECDSA parameters"))?;
+    let curves = [
+        (rfc5912::SECP_256_R_1, KeyAlgorithm::EcP256, 65, "invalid P256 point encoding"),
+        (rfc5912::SECP_384_R_1, KeyAlgorithm::EcP384, 97, "invalid P384 point encoding"),
+        (rfc5912::SECP_521_R_1, KeyAlgorithm::EcP521, 133, "invalid P521 point encoding"),
+        (rfc5912::SECP_224_R_1, KeyAlgorithm::Other, 57, "invalid P224 point encoding"),
+    ];
+    let known = curves.into_iter().find(|(oid, ..)| oid.as_bytes() == curve);
+    let (_, algorithm, length, wrong) = known.ok_or(malformed("x509: unsupported elliptic curve"))?;
+    match bits.first() {
+        Some(4) if bits.len() == length => Ok(algorithm),
+        Some(4) => Err(malformed(wrong)),
+        _ => Err(malformed("ecdsa: invalid uncompressed public key")),
     }
-    Ok(algorithm)
 }
 
 /// Size of the modulus of an `RSAPublicKey` (RFC 8017 appendix A.1.1).
@@ -245,13 +273,23 @@ fn rsa_bits(der: &[u8]) -> Result<usize, KeyError> {
 
 /// Modulus and exponent of an `RSAPublicKey`, big-endian without leading zeros.
 pub(crate) fn rsa_parts(der: &[u8]) -> Result<(&[u8], &[u8]), KeyError> {
-    #[derive(der::Sequence)]
-    struct RsaPublicKey<'a> {
-        modulus: der::asn1::UintRef<'a>,
-        exponent: der::asn1::UintRef<'a>,
+    let mut key = Elements::of(der).inside(SEQUENCE).ok_or(malformed("x509: invalid RSA public key"))?;
+    let modulus = key.integer().ok_or(malformed("x509: invalid RSA modulus"))?;
+    let exponent = key.integer().filter(|bytes| bytes.len() <= 8);
+    let exponent = exponent.ok_or(malformed("x509: invalid RSA public exponent"))?;
+    Ok((
+        positive(modulus).ok_or(malformed("x509: RSA modulus is not a positive number"))?,
+        positive(exponent).ok_or(malformed("x509: RSA public exponent is not a positive number"))?,
+    ))
+}
+
+/// An INTEGER without the zero that may stand for its sign.
+fn positive(integer: &[u8]) -> Option<&[u8]> {
+    match integer {
+        [] | [0] | [0x80..=0xff, ..] => None,
+        [0, bytes @ ..] => Some(bytes),
+        bytes => Some(bytes),
     }
-    let key = RsaPublicKey::from_der(der).map_err(|e| KeyError::MalformedPublic(e.to_string()))?;
-    Ok((key.modulus.as_bytes(), key.exponent.as_bytes()))
 }
 
 /// A private key in memory. The library wipes it when the last clone goes.
@@ -511,9 +549,56 @@ rkh6HeYSBuEMz4EBELOWIWRYgSy2+wixAGig9lkOjg==
         let mut pkix = PrivateKey::generate(KeyType::EcP256).unwrap().public_key().pkix().to_vec();
         let last = pkix.len() - 1;
         pkix[last] ^= 1;
-        assert!(PublicKey::from_pkix(&pkix).unwrap().check().is_err(), "off the curve");
+        let text = |pkix: &[u8]| PublicKey::from_pkix(pkix).unwrap().check().unwrap_err().to_string();
+        assert_eq!(text(&pkix), "P256 point not on curve");
         let unknown = hex::decode("300e300906072a030405060708030100").unwrap();
-        assert!(PublicKey::from_pkix(&unknown).unwrap().check().is_err(), "of an unknown kind");
+        assert_eq!(text(&unknown), "x509: unknown public key algorithm");
+    }
+
+    /// A key from the hex of its algorithm identifier and its bits.
+    fn key(id: &str, bits: &str) -> String {
+        let (id, bits) = (hex::decode(id).unwrap(), hex::decode(bits).unwrap());
+        let tlv = |tag, content: &[u8]| der::asn1::AnyRef::new(tag, content).unwrap().to_der().unwrap();
+        let bits = tlv(der::Tag::BitString, &[&[0][..], &bits].concat());
+        let pkix = tlv(der::Tag::Sequence, &[tlv(der::Tag::Sequence, &id), bits].concat());
+        PublicKey::from_pkix(&pkix)
+            .map_or_else(|error| error.to_string(), |key| format!("{:?}", key.algorithm()))
+    }
+
+    #[test]
+    fn keys_that_go_does_not_read_are_refused_in_its_words() {
+        // SA-031, SA-032: an agent of SPIRE drops a whole bundle for one such key.
+        const RSA: &str = "06092a864886f70d0101010500";
+        const ED25519: &str = "06032b6570";
+        const EC: &str = "06072a8648ce3d0201";
+        let p256 = format!("{EC}06082a8648ce3d030107");
+        for (id, bits, text) in [
+            (RSA, "300702020800020103", "Rsa { bits: 12 }"),
+            (&RSA[..22], "300702020800020103", "x509: RSA key missing NULL parameters"),
+            (RSA, "0500", "x509: invalid RSA public key"),
+            (RSA, "3006020100020103", "x509: RSA modulus is not a positive number"),
+            (RSA, "3006020181020103", "x509: RSA modulus is not a positive number"),
+            (RSA, "300602017f020100", "x509: RSA public exponent is not a positive number"),
+            (RSA, "300602017f0201ff", "x509: RSA public exponent is not a positive number"),
+            (RSA, "300302017f", "x509: invalid RSA public exponent"),
+            (ED25519, "00".repeat(32).as_str(), "Ed25519"),
+            (ED25519, "00", "x509: wrong Ed25519 public key size"),
+            (format!("{ED25519}0500").as_str(), "00", "x509: Ed25519 key encoded with illegal parameters"),
+            (EC, "04", "x509: invalid ECDSA parameters"),
+            (format!("{EC}06052b8104000a").as_str(), "04", "x509: unsupported elliptic curve"),
+            (
+                p256.as_str(),
+                format!("02{}", "00".repeat(32)).as_str(),
+                "ecdsa: invalid uncompressed public key",
+            ),
+            (p256.as_str(), "0400", "invalid P256 point encoding"),
+        ] {
+            assert_eq!(key(id, bits), text, "{id} {bits}");
+        }
+        let mut trailing = PrivateKey::generate(KeyType::EcP256).unwrap().public_key().pkix().to_vec();
+        trailing.push(0);
+        let error = PublicKey::from_pkix(&trailing).unwrap_err();
+        assert_eq!(error.to_string(), "x509: trailing data after ASN.1 of public-key");
     }
 
     #[test]

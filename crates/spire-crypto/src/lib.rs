@@ -2,6 +2,7 @@
 //! crypto backend (architecture A10).
 
 pub mod bundle_document;
+mod elements;
 pub mod go_text;
 pub mod hash;
 pub mod jose;
@@ -11,5 +12,6 @@ pub mod random;
 pub mod signer;
 pub mod x509;
 
+pub use elements::Asn1Error;
 pub use key::{KeyAlgorithm, KeyError, KeyType, PrivateKey, PublicKey, SignatureScheme};
 pub use signer::{SignError, Signer, default_scheme};

@@ -1,12 +1,16 @@
 //! X.509 certificates, requests and their verification.
 
+mod authority;
 mod certificate;
 mod csr;
 mod dns_name;
 mod name;
+mod strings;
 mod template;
+mod uri;
 mod verify;
 
+pub use authority::check_authorities;
 pub use certificate::{Certificate, ExtendedKeyUsage, KeyUsage, X509Error};
 pub use csr::CertificateRequest;
 pub use dns_name::{DnsNameError, validate_dns_name, wildcard_overlap};

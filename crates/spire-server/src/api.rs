@@ -28,9 +28,7 @@ use spire_types::Page;
 
 /// Key material of requests is judged by the crypto code (SA-031, SA-032).
 const KEY_CHECKS: KeyChecks<'static> = KeyChecks {
-    x509: &|der| {
-        spire_crypto::x509::Certificate::parse_many(der).map(drop).map_err(|error| error.to_string())
-    },
+    x509: &|der| spire_crypto::x509::check_authorities(der).map_err(|error| error.to_string()),
     pkix: &|der| {
         let checked = spire_crypto::PublicKey::from_pkix(der).and_then(|key| key.check());
         checked.map_err(|error| error.to_string())

@@ -203,6 +203,26 @@ async fn svids_end_with_their_authority_at_the_latest() {
 }
 
 #[tokio::test]
+async fn a_subject_of_which_nothing_is_left_is_not_replaced() {
+    // CA-220: as of a request that names an e-mail address only.
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let key = spire_crypto::PrivateKey::generate(spire_crypto::KeyType::EcP256).unwrap();
+    for (names, wanted) in [(vec![], ""), (vec!["db".to_owned()], "CN=db")] {
+        let params = crate::WorkloadSvidParams {
+            spiffe_id: "spiffe://td/w".parse().unwrap(),
+            public_key: key.public_key().clone(),
+            ttl: Duration::ZERO,
+            dns_names: names,
+            subject: Some(spire_crypto::x509::Subject::default()),
+        };
+        let svid = manager.authority().sign_workload_svid(params).await.unwrap();
+        let leaf = spire_crypto::x509::Certificate::parse(&svid.cert_chain[0]).unwrap();
+        assert_eq!(leaf.subject().to_string(), wanted);
+    }
+}
+
+#[tokio::test]
 async fn what_would_be_over_at_once_is_refused_by_its_name() {
     // CA-241, CA-246, CA-249: to the very end of the authority, and not a fraction of a second longer.
     let world = World::new().await;

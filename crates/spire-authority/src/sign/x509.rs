@@ -55,7 +55,7 @@ pub struct WorkloadSvidParams {
     pub ttl: Duration,
     /// The first becomes the common name (CA-219).
     pub dns_names: Vec<String>,
-    /// Instead of the usual one (CA-220).
+    /// Instead of the usual one, even if it has no attribute (CA-220).
     pub subject: Option<Subject>,
 }
 
@@ -140,7 +140,7 @@ impl Authority {
     /// For a workload (CA-219, CA-220).
     pub async fn sign_workload_svid(&self, params: WorkloadSvidParams) -> Result<X509Svid, IssueError> {
         let first = params.dns_names.first();
-        let subject = match params.subject.filter(|subject| !subject.is_empty()) {
+        let subject = match params.subject {
             Some(mut subject) => {
                 if let Some(name) = first {
                     subject.common_name.clone_from(name);

@@ -1,32 +1,47 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use const_oid::db::rfc5280;
-use der::asn1::{BitStringRef, Ia5StringRef, OctetStringRef};
-use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber};
+use der::asn1::{BitStringRef, OctetStringRef};
+use der::{Decode, Encode};
 use time::OffsetDateTime;
 use x509_cert::Certificate as Parsed;
 use x509_cert::time::Time;
 
 use super::name::DistinguishedName;
+use crate::elements::{Asn1Error, Elements, SEQUENCE, context};
 use crate::key::{KeyError, PublicKey, SignatureScheme};
 
 /// Why a certificate or request could not be read or made.
 #[derive(Debug, thiserror::Error)]
 pub enum X509Error {
-    #[error("x509: malformed certificate: {0}")]
+    /// What exactly is wrong is for those who debug; SPIRE does not say it.
+    #[error("x509: malformed certificate")]
     Malformed(String),
+    #[error(transparent)]
+    Asn1(#[from] Asn1Error),
+    /// Go would not read it, and this is what it says.
+    #[error("{0}")]
+    Refused(Cow<'static, str>),
     #[error("cannot encode a certificate: {0}")]
     Encode(String),
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
     Sign(#[from] crate::SignError),
-    #[error("signature algorithm {0} is not supported")]
+    /// The algorithm is for those who debug.
+    #[error("x509: cannot verify signature: algorithm unimplemented")]
     UnsupportedSignature(String),
     #[error("{0}")]
     BadSignature(&'static str),
+}
+
+impl X509Error {
+    pub(crate) fn refused(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Refused(text.into())
+    }
 }
 
 impl From<der::Error> for X509Error {
@@ -106,16 +121,17 @@ impl fmt::Debug for Certificate {
 impl Certificate {
     /// Reads exactly one certificate.
     pub fn parse(der: &[u8]) -> Result<Self, X509Error> {
-        let parsed = Parsed::from_der(der)?;
+        let parsed = Parsed::from_der(der).map_err(|error| unreadable(der, error))?;
         Ok(Self { der: der.into(), facts: Arc::new(facts(&parsed)?) })
     }
 
     /// Reads zero or more certificates in a row (SA-031).
     pub fn parse_many(der: &[u8]) -> Result<Vec<Self>, X509Error> {
-        let mut reader = SliceReader::new(der)?;
+        let mut elements = Elements::of(der);
         let mut certificates = Vec::new();
-        while !reader.is_finished() {
-            certificates.push(Self::parse(reader.tlv_bytes()?)?);
+        while !elements.is_empty() {
+            let next = elements.any().ok_or_else(|| X509Error::Malformed("truncated".to_owned()))?;
+            certificates.push(Self::parse(next.whole)?);
         }
         Ok(certificates)
     }
@@ -234,6 +250,14 @@ pub(crate) fn decimal(bytes: &[u8]) -> String {
     digits.iter().rev().map(|d| char::from(b'0' + d)).collect()
 }
 
+fn unreadable(der: &[u8], error: der::Error) -> X509Error {
+    let mut elements = Elements::of(der);
+    match elements.element(SEQUENCE) {
+        Some(_) if !elements.is_empty() => X509Error::refused("x509: trailing data"),
+        _ => error.into(),
+    }
+}
+
 fn facts(parsed: &Parsed) -> Result<Facts, X509Error> {
     let tbs = parsed.tbs_certificate();
     let mut facts = Facts {
@@ -282,6 +306,12 @@ fn unix(time: &Time) -> i64 {
     i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX)
 }
 
+/// Kinds of names (RFC 5280 section 4.2.1.6).
+pub(super) const EMAIL: u8 = context(1);
+pub(super) const DNS: u8 = context(2);
+pub(super) const URI: u8 = context(6);
+pub(super) const ADDRESS: u8 = context(7);
+
 /// What a subject alternative name holds of the kinds that we read; others are passed over.
 #[derive(Debug, Default)]
 pub(crate) struct AlternativeNames {
@@ -290,26 +320,24 @@ pub(crate) struct AlternativeNames {
     pub addresses: Vec<IpAddr>,
 }
 
+/// What stands behind the list is passed over, as Go does.
 pub(crate) fn alternative_names(der: &[u8]) -> Result<AlternativeNames, X509Error> {
+    let refused = |text: &'static str| X509Error::refused(text);
+    let ascii = |content, text| {
+        let name = std::str::from_utf8(content).ok().filter(|name| name.is_ascii());
+        name.map(str::to_owned).ok_or_else(|| refused(text))
+    };
     let mut names = AlternativeNames::default();
-    let sequence = der::asn1::AnyRef::from_der(der)?;
-    if der::Tagged::tag(&sequence) != Tag::Sequence {
-        return Err(X509Error::Malformed("subject alternative name is no sequence".to_owned()));
-    }
-    let mut reader = SliceReader::new(sequence.value())?;
-    while !reader.is_finished() {
-        let name = der::asn1::AnyRef::decode(&mut reader)?;
-        if let Tag::ContextSpecific { number, constructed: false } = der::Tagged::tag(&name) {
-            let list = match number {
-                TagNumber(2) => &mut names.dns,
-                TagNumber(6) => &mut names.uris,
-                TagNumber(7) => {
-                    names.addresses.push(address(name.value())?);
-                    continue;
-                }
-                _ => continue,
-            };
-            list.push(Ia5StringRef::new(name.value())?.to_string());
+    let list = Elements::of(der).inside(SEQUENCE);
+    let mut list = list.ok_or_else(|| refused("x509: invalid subject alternative names"))?;
+    while !list.is_empty() {
+        let name = list.any().ok_or_else(|| refused("x509: invalid subject alternative name"))?;
+        match name.tag {
+            EMAIL => drop(ascii(name.content, "x509: SAN rfc822Name is malformed")?),
+            DNS => names.dns.push(ascii(name.content, "x509: SAN dNSName is malformed")?),
+            URI => names.uris.push(ascii(name.content, "x509: SAN uniformResourceIdentifier is malformed")?),
+            ADDRESS => names.addresses.push(address(name.content)?),
+            _ => {}
         }
     }
     Ok(names)
@@ -318,9 +346,8 @@ pub(crate) fn alternative_names(der: &[u8]) -> Result<AlternativeNames, X509Erro
 fn address(octets: &[u8]) -> Result<IpAddr, X509Error> {
     let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
     let sixteen = || <[u8; 16]>::try_from(octets).map(IpAddr::from);
-    four.or_else(|_| sixteen()).map_err(|_| {
-        X509Error::Malformed(format!("IP address of {} bytes in the subject alternative name", octets.len()))
-    })
+    four.or_else(|_| sixteen())
+        .map_err(|_| X509Error::refused(format!("x509: cannot parse IP address of length {}", octets.len())))
 }
 
 fn key_usage(der: &[u8]) -> Result<KeyUsage, X509Error> {
@@ -359,6 +386,33 @@ mod tests {
         assert_eq!(decimal(&[]), "0");
         assert_eq!(decimal(&[1, 0]), "256");
         assert_eq!(decimal(&[0xff; 16]), "340282366920938463463374607431768211455");
+    }
+
+    #[test]
+    fn junk_is_refused_in_the_words_of_go() {
+        for junk in [&b"junk"[..], b"\x30", b"\x30\x03\x30\x00", b"\x30\x00"] {
+            let text = "x509: malformed certificate";
+            assert_eq!(Certificate::parse(junk).unwrap_err().to_string(), text);
+            assert_eq!(Certificate::parse_many(junk).unwrap_err().to_string(), text);
+        }
+        let trailing = Certificate::parse(b"\x30\x00\x00\x00").unwrap_err();
+        assert_eq!(trailing.to_string(), "x509: trailing data");
+    }
+
+    #[test]
+    fn alternative_names_are_judged_as_go_does() {
+        for (names, text) in [
+            (&b"\x04\x00"[..], "x509: invalid subject alternative names"),
+            (b"\x30\x02\x82\x05", "x509: invalid subject alternative name"),
+            (b"\x30\x03\x81\x01\xe4", "x509: SAN rfc822Name is malformed"),
+            (b"\x30\x03\x82\x01\xe4", "x509: SAN dNSName is malformed"),
+            (b"\x30\x03\x86\x01\xe4", "x509: SAN uniformResourceIdentifier is malformed"),
+            (b"\x30\x05\x87\x03\x01\x02\x03", "x509: cannot parse IP address of length 3"),
+        ] {
+            assert_eq!(alternative_names(names).unwrap_err().to_string(), text);
+        }
+        let names = alternative_names(b"\x30\x03\x82\x01a\xff").unwrap();
+        assert_eq!(names.dns, ["a"]);
     }
 
     proptest::proptest! {

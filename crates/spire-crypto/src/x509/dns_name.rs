@@ -1,5 +1,7 @@
 //! Which DNS names may go into an SVID (SA-073 to SA-075, CA-232, CA-233).
 
+use super::strings::quoted;
+
 /// Why a DNS name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DnsNameError {
@@ -13,7 +15,7 @@ pub enum DnsNameError {
     WildcardNotFirst,
     #[error("domain ends with dot")]
     TrailingDot,
-    #[error("idna error\nidna: invalid label {0:?}")]
+    #[error("idna error\nidna: invalid label {label}", label = quoted(.0))]
     Label(String),
     #[error("name {0:?} overlaps with an existing wildcard name in the list: wildcard overlap")]
     Overlap(String),
@@ -37,28 +39,48 @@ pub fn validate_dns_name(name: &str) -> Result<(), DnsNameError> {
     if rest.ends_with('.') {
         return Err(DnsNameError::TrailingDot);
     }
-    if rest.len() > 253 {
-        return Err(DnsNameError::Label(rest.to_owned()));
+    check_labels(rest)
+}
+
+fn check_labels(name: &str) -> Result<(), DnsNameError> {
+    let bad = |label: &str| Err(DnsNameError::Label(label.to_owned()));
+    for label in name.split('.') {
+        match label.strip_prefix("xn--") {
+            _ if label.is_empty() => return bad(name),
+            Some(encoded) => check_encoded(label, encoded)?,
+            None if label.starts_with('-') || label.ends_with('-') || label.get(2..4) == Some("--") => {
+                return bad(label);
+            }
+            None => {}
+        }
     }
-    match rest.split('.').find(|label| !is_label(label)) {
-        Some(bad) => Err(DnsNameError::Label(bad.to_owned())),
+    match name.split('.').find(|label| label.len() > 63) {
+        Some(long) => bad(long),
+        None if name.len() > 253 => bad(name),
         None => Ok(()),
     }
 }
 
-fn is_label(label: &str) -> bool {
-    if label.is_empty() || label.len() > 63 || label.starts_with('-') || label.ends_with('-') {
-        return false;
+/// Only a punycode label that decodes and encodes to itself. A bad one is shown as far as it was decoded.
+fn check_encoded(label: &str, encoded: &str) -> Result<(), DnsNameError> {
+    let bad = |shown: &str| Err(DnsNameError::Label(shown.to_owned()));
+    let Some(decoded) = idna::punycode::decode_to_string(encoded) else { return bad(encoded) };
+    if encoded.is_empty() || decoded.is_ascii() || encoded.rfind('-') == Some(0) {
+        return bad(encoded);
     }
-    if label.as_bytes().get(2..4) != Some(b"--") {
-        return true;
+    let (unicode, outcome) = idna::domain_to_unicode(label);
+    let same = outcome.is_ok() && idna::domain_to_ascii(&unicode).is_ok_and(|again| again == label);
+    if same && decoded.chars().all(is_strict) { Ok(()) } else { bad(&decoded) }
+}
+
+/// What may stand in a decoded label with STD3 rules. The signs, which contain `=`, `<` and `>`, are not letters of
+/// names before Unicode 16.
+fn is_strict(c: char) -> bool {
+    match c {
+        'a'..='z' | '0'..='9' | '-' => true,
+        '\u{2260}' | '\u{226e}' | '\u{226f}' => false,
+        _ => !c.is_ascii(),
     }
-    // Only a punycode label that decodes and encodes to itself.
-    let (decoded, outcome) = idna::domain_to_unicode(label);
-    label.starts_with("xn--")
-        && outcome.is_ok()
-        && !decoded.is_ascii()
-        && idna::domain_to_ascii(&decoded).is_ok_and(|again| again == label)
 }
 
 /// The first plain name that a wildcard of the same list covers (SA-075).
@@ -95,12 +117,31 @@ mod tests {
             ("a.*.b", "wildcard must be first label"),
             ("*", "wildcard must be first label"),
             ("a.", "domain ends with dot"),
-            ("a..b", "idna error\nidna: invalid label \"\""),
+            ("a..b", "idna error\nidna: invalid label \"a..b\""),
+            (".a", "idna error\nidna: invalid label \".a\""),
+            ("*.a..b", "idna error\nidna: invalid label \"a..b\""),
+            ("xn--1ch", "idna error\nidna: invalid label \"\u{2260}\""),
+            ("xn--a", "idna error\nidna: invalid label \"\\u0080\""),
+            ("xn--", "idna error\nidna: invalid label \"\""),
+            ("xn--0", "idna error\nidna: invalid label \"0\""),
+            ("xn--abc-", "idna error\nidna: invalid label \"abc-\""),
+            ("a.-b.xn--0", "idna error\nidna: invalid label \"-b\""),
             ("-a", "idna error\nidna: invalid label \"-a\""),
             ("ab--c", "idna error\nidna: invalid label \"ab--c\""),
         ] {
             assert_eq!(validate_dns_name(bad).unwrap_err().to_string(), text, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn names_and_labels_have_a_greatest_length() {
+        // SA-074
+        let label = "a".repeat(64);
+        let refusal = validate_dns_name(&format!("b.{label}")).unwrap_err();
+        assert_eq!(refusal, DnsNameError::Label(label));
+        let name = "a.".repeat(126) + "ab";
+        assert_eq!(validate_dns_name(&name).unwrap_err(), DnsNameError::Label(name.clone()));
+        assert_eq!(validate_dns_name(&name[1..].replacen('.', "", 1)), Ok(()));
     }
 
     #[test]

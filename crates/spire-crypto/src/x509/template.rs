@@ -149,7 +149,7 @@ pub(super) fn san_extension(dns: &[String], uris: &[String], critical: bool) -> 
     for (number, list) in [(2, dns), (6, uris)] {
         for name in list {
             if !name.is_ascii() {
-                return Err(X509Error::Encode(format!("{name:?} is not ASCII")));
+                return Err(X509Error::refused(format!("x509: {name:?} cannot be encoded as an IA5String")));
             }
             let tag = Tag::ContextSpecific { constructed: false, number: TagNumber(number) };
             names.extend(tlv(tag, name.as_bytes())?);
@@ -246,6 +246,13 @@ mod tests {
         assert_eq!(leaf.authority_key_id(), Some(&[1; 20][..]));
         assert_eq!(leaf.subject_key_id(), Some(&key.public_key().subject_key_id()[..]));
         assert_eq!((leaf.not_before_unix(), leaf.not_after_unix()), (1_700_000_000, 2_600_000_000));
+    }
+
+    #[test]
+    fn a_name_that_is_not_ascii_is_refused_in_the_words_of_go() {
+        // Seen by users of `x509 mint -dns`.
+        let error = san_extension(&["\u{e9}".to_owned()], &[], false).unwrap_err();
+        assert_eq!(error.to_string(), "x509: \"\u{e9}\" cannot be encoded as an IA5String");
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl SvidApi {
             public_key: csr.public_key().clone(),
             ttl: ttl(request.ttl),
             dns_names: csr.dns_sans().to_vec(),
-            subject: Some(csr.subject().to_subject()),
+            subject: csr.subject().asked_for(),
         };
         let svid = self.sign(params).await?;
         let fields = || {
