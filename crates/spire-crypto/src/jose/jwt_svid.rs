@@ -1,33 +1,18 @@
 //! Signing and validating JWT-SVIDs.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use spire_types::go_text::quote as go_quote;
 use spire_types::{SpiffeId, TrustDomain};
 
-use crate::go_text::{base64_error, json_error};
+use super::jwt_claims::{self, Claims, quoted_list};
+use super::jwt_header::Header;
+use super::{go_base64, go_json};
 use crate::key::{KeyAlgorithm, PublicKey, SignatureScheme};
 use crate::signer::{SignError, Signer};
-
-/// All claims of a token, as they stand in it.
-pub type Claims = Map<String, Value>;
-
-/// Tolerance on `exp`, `nbf` and `iat` in seconds (AG-494).
-const LEEWAY: f64 = 60.0;
-
-/// The claims of a JWT-SVID in the order in which they are written (CA-260, CA-261).
-#[derive(Debug, Clone, Serialize)]
-pub struct JwtClaims<'a> {
-    pub aud: &'a [String],
-    pub exp: i64,
-    pub iat: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub iss: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jti: Option<&'a str>,
-    pub sub: &'a str,
-}
 
 /// The protected header, members in alphabetical order (CA-258).
 #[derive(Debug, Serialize)]
@@ -50,7 +35,9 @@ pub enum JwtError {
     /// CA-398, CA-552
     #[error("token header type not equal to either JWT or JOSE")]
     Type,
-    #[error("go-jose/go-jose: unsupported crit header")]
+    #[error("unable to parse JWT token: go-jose/go-jose: invalid embedded jwk, must be public key")]
+    SecretKey,
+    #[error("go-jose/go-jose: unsupported critical header")]
     Critical,
     #[error("token missing subject claim")]
     NoSubject,
@@ -61,7 +48,7 @@ pub enum JwtError {
     Subject(String),
     #[error("no keys found for trust domain \"{0}\"")]
     NoKeys(TrustDomain),
-    #[error("public key \"{kid}\" not found in trust domain \"{trust_domain}\"")]
+    #[error("public key {} not found in trust domain \"{trust_domain}\"", go_quote(.kid))]
     UnknownKey { kid: String, trust_domain: TrustDomain },
     #[error("go-jose/go-jose: error in cryptographic primitive")]
     Signature,
@@ -97,9 +84,9 @@ pub async fn sign_jwt_svid<C: Serialize + Sync>(
     let header = JwtHeader { alg, kid, typ: "JWT" };
     let encode = |error: serde_json::Error| SignError::Remote(error.to_string());
     let mut token = String::with_capacity(512);
-    URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(&header).map_err(encode)?, &mut token);
+    URL_SAFE_NO_PAD.encode_string(go_json::to_vec(&header).map_err(encode)?, &mut token);
     token.push('.');
-    URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims).map_err(encode)?, &mut token);
+    URL_SAFE_NO_PAD.encode_string(go_json::to_vec(claims).map_err(encode)?, &mut token);
     let signature = signer.sign(scheme, token.as_bytes()).await?;
     let signature = match coordinate_length(scheme) {
         Some(length) => fixed_signature(&signature, length)
@@ -113,7 +100,7 @@ pub async fn sign_jwt_svid<C: Serialize + Sync>(
 
 /// A token taken apart; nothing of it is checked but that it can be read.
 struct Parts {
-    header: Map<String, Value>,
+    header: Header,
     claims: Vec<u8>,
     signature: Vec<u8>,
 }
@@ -128,38 +115,24 @@ impl Parts {
                 "go-jose/go-jose: compact JWS format must have three parts".to_owned(),
             ));
         };
-        let decode = |part: &str| {
-            URL_SAFE_NO_PAD.decode(part).map_err(|error| JwtError::Parse(base64_error(part, &error)))
-        };
+        let decode = |part| go_base64::url(part).map_err(JwtError::Parse);
         let (header, claims, signature) = (decode(header)?, decode(claims)?, decode(signature)?);
-        let header = match &header[..] {
-            [] => Map::new(),
-            text => {
-                serde_json::from_slice(text).map_err(|error| JwtError::Parse(json_error(text, &error)))?
-            }
-        };
-        Ok(Self { header, claims, signature })
+        Ok(Self { header: Header::read(&header)?, claims, signature })
     }
+}
 
-    /// A member of the header that is a string; empty when it is not there.
-    fn member(&self, name: &str) -> Result<&str, JwtError> {
-        match self.header.get(name) {
-            None | Some(Value::Null) => Ok(""),
-            Some(Value::String(text)) => Ok(text),
-            Some(_) => Err(JwtError::Parse(format!("failed to unmarshal {name}: not a string"))),
-        }
-    }
-
-    fn read_claims(&self) -> Result<Claims, JwtError> {
-        let claims: Option<Claims> = serde_json::from_slice(&self.claims)
-            .map_err(|error| JwtError::Claims(json_error(&self.claims, &error)))?;
-        Ok(claims.unwrap_or_default())
+/// What the signature is of: header and claims as their signer wrote them. Line breaks came in on the way.
+fn signed_text(token: &str) -> Cow<'_, str> {
+    let text = token.rsplit_once('.').map_or(token, |(text, _)| text);
+    match go_base64::has_line_breaks(text) {
+        true => go_base64::without_line_breaks(text).into(),
+        false => text.into(),
     }
 }
 
 /// The id of the key that a token says it was signed with, without any check.
 pub fn peek_key_id(token: &str) -> Result<String, JwtError> {
-    Ok(Parts::of(token)?.member("kid")?.to_owned())
+    Ok(Parts::of(token)?.header.key_id)
 }
 
 /// Validates a token against the keys of its subject's trust domain and one
@@ -176,99 +149,40 @@ where
     F: Fn(&TrustDomain) -> Option<K>,
     K: Fn(&str) -> Option<&'k PublicKey>,
 {
-    let parts = Parts::of(token)?;
-    let (algorithm, key_id) = (parts.member("alg")?, parts.member("kid")?);
-    let scheme = scheme_of(algorithm)?;
-    if key_id.is_empty() {
+    let Parts { header, claims, signature } = Parts::of(token)?;
+    let scheme = scheme_of(&header.algorithm)?;
+    if header.secret_key {
+        return Err(JwtError::SecretKey);
+    }
+    if header.key_id.is_empty() {
         return Err(JwtError::NoKeyId);
     }
-    if !matches!(parts.header.get("typ").map(Value::as_str), None | Some(Some("JWT" | "JOSE"))) {
+    if header.foreign_type {
         return Err(JwtError::Type);
     }
-    let claims = parts.read_claims()?;
-    check_types(&claims)?;
-    let subject =
-        claims.get("sub").and_then(Value::as_str).filter(|s| !s.is_empty()).ok_or(JwtError::NoSubject)?;
-    let expiry = number(&claims, "exp")?.ok_or(JwtError::NoExpiry)?;
+    let claims = jwt_claims::read(&claims)?;
+    let subject = claims.get("sub").and_then(|subject| subject.as_str()).filter(|s| !s.is_empty());
+    let subject = subject.ok_or(JwtError::NoSubject)?;
+    let expiry = jwt_claims::date(&claims, "exp")?.ok_or(JwtError::NoExpiry)?;
     let id: SpiffeId =
         subject.parse().map_err(|e: spire_types::SpiffeIdError| JwtError::Subject(e.to_string()))?;
     let lookup = keys_of(id.trust_domain()).ok_or_else(|| JwtError::NoKeys(id.trust_domain().clone()))?;
-    let key = lookup(key_id).ok_or_else(|| JwtError::UnknownKey {
-        kid: key_id.to_owned(),
+    let key = lookup(&header.key_id).ok_or_else(|| JwtError::UnknownKey {
+        kid: header.key_id.clone(),
         trust_domain: id.trust_domain().clone(),
     })?;
     // What must be understood and is not (RFC 7515 section 4.1.11).
-    if parts.header.contains_key("crit") {
+    if header.critical {
         return Err(JwtError::Critical);
     }
-    let message = token.rsplit_once('.').map_or(token, |(message, _)| message);
-    verify(message, parts.signature, scheme, key)?;
-    check_audience(&claims, audience)?;
-    let now = now_unix as f64;
-    if number(&claims, "nbf")?.is_some_and(|nbf| now + LEEWAY < nbf) {
-        return Err(JwtError::NotYetValid);
+    // The signature would have to be of other bytes (RFC 7797 section 7).
+    if header.unencoded {
+        return Err(JwtError::Signature);
     }
-    if now - LEEWAY > expiry {
-        return Err(JwtError::Expired);
-    }
-    if number(&claims, "iat")?.is_some_and(|iat| now + LEEWAY < iat) {
-        return Err(JwtError::IssuedInFuture);
-    }
+    verify(&signed_text(token), signature, scheme, key)?;
+    jwt_claims::check_audience(&claims, audience)?;
+    jwt_claims::check_times(&claims, expiry, now_unix)?;
     Ok((id, claims))
-}
-
-/// Upstream reads the claims before it looks at any of them.
-fn check_types(claims: &Claims) -> Result<(), JwtError> {
-    match claims.get("aud") {
-        None | Some(Value::Null | Value::String(_)) => {}
-        Some(Value::Array(items)) if items.iter().all(Value::is_string) => {}
-        Some(_) => {
-            return Err(claim(
-                "go-jose/go-jose/jwt: expected string or array value to unmarshal to Audience",
-            ));
-        }
-    }
-    for name in ["iss", "sub", "jti"] {
-        if !matches!(claims.get(name), None | Some(Value::Null | Value::String(_))) {
-            return Err(claim(&format!("json: cannot unmarshal claim {name:?} into a string")));
-        }
-    }
-    for name in ["exp", "nbf", "iat"] {
-        number(claims, name)?;
-    }
-    Ok(())
-}
-
-fn claim(text: &str) -> JwtError {
-    JwtError::Claims(text.to_owned())
-}
-
-fn number(claims: &Claims, name: &str) -> Result<Option<f64>, JwtError> {
-    match claims.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_f64() {
-            Some(number) => Ok(Some(number)),
-            None => Err(claim("go-jose/go-jose/jwt: expected number value to unmarshal NumericDate")),
-        },
-    }
-}
-
-fn check_audience(claims: &Claims, wanted: &str) -> Result<(), JwtError> {
-    let found: Vec<&str> = match claims.get("aud") {
-        Some(Value::String(one)) => vec![one],
-        Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    };
-    if found.contains(&wanted) {
-        return Ok(());
-    }
-    Err(JwtError::Audience { expected: format!("[{wanted:?}]"), found: quoted_list(&found) })
-}
-
-/// Go's `%q` of a list of strings.
-fn quoted_list(list: &[&str]) -> String {
-    let quoted: Vec<String> = list.iter().map(|item| format!("{item:?}")).collect();
-    format!("[{}]", quoted.join(" "))
 }
 
 fn verify(
@@ -310,7 +224,8 @@ const ALGORITHMS: [(&str, SignatureScheme); 9] = [
 fn scheme_of(algorithm: &str) -> Result<SignatureScheme, JwtError> {
     ALGORITHMS.iter().find(|(name, _)| *name == algorithm).map(|(_, scheme)| *scheme).ok_or_else(|| {
         let expected = quoted_list(&ALGORITHMS.map(|(name, _)| name));
-        JwtError::Parse(format!("unexpected signature algorithm {algorithm:?}; expected {expected}"))
+        let found = go_quote(algorithm);
+        JwtError::Parse(format!("unexpected signature algorithm {found}; expected {expected}"))
     })
 }
 
@@ -352,7 +267,10 @@ fn asn1_signature(raw: &[u8], length: usize) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+    use crate::jose::JwtClaims;
     use crate::key::{KeyType, PrivateKey};
 
     const NOW: i64 = 1_700_000_000;
@@ -411,11 +329,12 @@ mod tests {
             token(&key, &claims)
         };
         let number = "go-jose/go-jose/jwt: expected number value to unmarshal NumericDate";
+        let audience = "go-jose/go-jose/jwt: expected string or array value to unmarshal to Audience";
         for (token, expected) in [
             (with("sub", Value::Null), "token missing subject claim"),
             (with("sub", "".into()), "token missing subject claim"),
-            (with("sub", 5.into()), "json: cannot unmarshal claim \"sub\" into a string"),
-            (with("iss", 5.into()), "json: cannot unmarshal claim \"iss\" into a string"),
+            (with("sub", 5.into()), "json: cannot unmarshal number into Go value of type string"),
+            (with("iss", Value::Array(vec![])), "json: cannot unmarshal array into Go value of type string"),
             (with("exp", Value::Null), "token missing exp claim"),
             (with("exp", "soon".into()), number),
             (
@@ -424,12 +343,17 @@ mod tests {
             ),
             (with("sub", "spiffe://other/w".into()), "no keys found for trust domain \"other\""),
             (with("aud", "you".into()), "expected audience in [\"me\"] (audience=[\"you\"])"),
-            (with("aud", Value::Null), "expected audience in [\"me\"] (audience=[])"),
             (
-                with("aud", 5.into()),
-                "go-jose/go-jose/jwt: expected string or array value to unmarshal to Audience",
+                with("aud", "a\u{1}b\u{200b}".into()),
+                r#"expected audience in ["me"] (audience=["a\x01b\u200b"])"#,
             ),
+            (with("aud", Value::Array(vec![])), "expected audience in [\"me\"] (audience=[])"),
+            (with("aud", Value::Null), audience),
+            (with("aud", 5.into()), audience),
             (with("exp", (NOW - 61).into()), "token has expired"),
+            (with("exp", (NOW as f64 - 59.5).into()), "token has expired"),
+            (with("exp", 1e19.into()), "token has expired"),
+            (with("exp", 1e300.into()), "token has expired"),
             (
                 with("nbf", (NOW + 61).into()),
                 "go-jose/go-jose/jwt: validation failed, token not valid yet (nbf)",
@@ -444,7 +368,10 @@ mod tests {
         for (name, value) in [
             ("exp", (NOW - 59).into()),
             ("exp", (NOW as f64 + 0.5).into()),
-            ("nbf", (NOW + 59).into()),
+            ("exp", 9e18.into()),
+            ("nbf", (NOW + 60).into()),
+            ("nbf", 1e19.into()),
+            ("iat", 1e19.into()),
             ("iat", Value::Null),
             ("aud", "me".into()),
         ] {
@@ -483,18 +410,87 @@ mod tests {
             ),
             (text(r#"{"alg":"ES256","kid":"kid"}"#, "null"), "token missing subject claim".to_owned()),
             (
-                text(r#"{"alg":"ES256","kid":"x"}"#, &claims),
-                "public key \"x\" not found in trust domain \"td\"".to_owned(),
+                text(r#"{"alg":"ES256","kid":"kid"}"#, "[]"),
+                "json: cannot unmarshal array into Go value of type jwt.Claims".to_owned(),
+            ),
+            (text("null", &claims), algorithm("")),
+            ("e.e.e".to_owned(), "unable to parse JWT token: illegal base64 data at input byte 0".to_owned()),
+            (
+                text(r#"{"alg":"ES256","kid":"q\"u\\o"}"#, &claims),
+                r#"public key "q\"u\\o" not found in trust domain "td""#.to_owned(),
             ),
             (
                 text(r#"{"alg":"ES256","kid":"kid","crit":["x"]}"#, &claims),
-                "go-jose/go-jose: unsupported crit header".to_owned(),
+                "go-jose/go-jose: unsupported critical header".to_owned(),
             ),
             (
                 text(r#"{"alg":"RS256","kid":"kid","typ":"JOSE"}"#, &claims),
                 "go-jose/go-jose: error in cryptographic primitive".to_owned(),
             ),
         ] {
+            assert_eq!(validate(&key, &token).unwrap_err(), expected);
+        }
+    }
+
+    /// Header and claims as they are written here.
+    fn signed(key: &PrivateKey, header: &str, claims: &str) -> String {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let text = format!("{}.{}", part(header), part(claims));
+        let signature = key.sign(SignatureScheme::EcdsaSha256, text.as_bytes()).unwrap();
+        format!("{text}.{}", URL_SAFE_NO_PAD.encode(fixed_signature(&signature, 32).unwrap()))
+    }
+
+    #[test]
+    fn tokens_that_two_readers_could_read_differently_are_refused() {
+        // Security: a workload of SPIRE's refuses them, whoever signed them.
+        let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        let header = r#"{"alg":"ES256","kid":"kid"}"#;
+        let claims = good().to_string();
+        assert!(validate(&key, &signed(&key, header, &claims)).is_ok());
+        for (header, claims, expected) in [
+            (
+                header,
+                claims.replacen('{', r#"{"sub":"spiffe://td/admin","#, 1),
+                "json: duplicate key 'sub' in object",
+            ),
+            (
+                header,
+                claims.replacen('{', r#"{"x":[{"y":1,"y":2}],"#, 1),
+                "json: duplicate key 'y' in object",
+            ),
+            (
+                r#"{"alg":"ES256","kid":"kid","kid":"kid"}"#,
+                claims.clone(),
+                "unable to parse JWT token: json: duplicate key 'kid' in object",
+            ),
+            (
+                r#"{"alg":"ES256","kid":"kid","b64":false}"#,
+                claims.clone(),
+                "go-jose/go-jose: error in cryptographic primitive",
+            ),
+            (
+                r#"{"alg":"ES256","kid":"kid","jwk":{"kty":"oct","k":"AA"}}"#,
+                claims.clone(),
+                "unable to parse JWT token: go-jose/go-jose: invalid embedded jwk, must be public key",
+            ),
+        ] {
+            assert_eq!(validate(&key, &signed(&key, header, &claims)).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn line_breaks_in_a_token_count_for_nothing() {
+        // Tokens come out of files, with a line break at their end.
+        let key = PrivateKey::generate(KeyType::EcP256).unwrap();
+        let token = token(&key, &good());
+        let broken = token.replace('.', "\n.\r\n");
+        for token in [format!("{token}\n"), format!("\r\n{token}\r\n"), broken] {
+            assert!(validate(&key, &token).is_ok(), "{token:?}");
+        }
+        for (token, at) in
+            [(format!("{token} "), 86), (format!("{token}=="), 86), (format!("{token}\n!"), 87)]
+        {
+            let expected = format!("unable to parse JWT token: illegal base64 data at input byte {at}");
             assert_eq!(validate(&key, &token).unwrap_err(), expected);
         }
     }
