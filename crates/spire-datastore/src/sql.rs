@@ -122,6 +122,19 @@ impl Query {
         self
     }
 
+    /// Appends the rows that `(a, b) IN (…)` compares with. A chain of `AND` or `OR` in its place would be too deep for
+    /// SQLite from about 500 pairs on.
+    pub(crate) fn push_pairs<V: Into<Value>>(
+        &mut self,
+        pairs: impl ExactSizeIterator<Item = (V, V)>,
+    ) -> &mut Self {
+        self.push_rows(pairs.len(), 2);
+        for (first, second) in pairs {
+            self.add(first).add(second);
+        }
+        self
+    }
+
     /// What `log_sql` asks for; never the values.
     pub(crate) fn log(&self) {
         tracing::debug!(subsystem_name = "gorm", sql = %self.text, "Query");

@@ -16,6 +16,9 @@ use crate::transaction::Tx;
 /// SPIFFE IDs per statement.
 const CHUNK: usize = 500;
 
+/// So many conditions stand side by side; SQLite refuses a chain of a thousand.
+const GROUP: usize = 30;
+
 impl Datastore {
     /// Agents in row order, and the token of the next page (SA-019).
     pub async fn list_agents(&self, request: &ListAgents) -> Result<(Vec<AttestedAgent>, String)> {
@@ -131,36 +134,29 @@ fn conditions(query: &mut Query, request: &ListAgents, dialect: Dialect, exact: 
 }
 
 fn by_selectors(query: &mut Query, selectors: &[Selector], behavior: MatchBehavior, exact: bool) {
-    const ONE: &str = "SELECT spiffe_id FROM node_resolver_map_entries WHERE type = ? AND value = ?";
+    const SELECTED: &str = "spiffe_id IN (SELECT spiffe_id FROM node_resolver_map_entries WHERE ";
+    let pairs = || selectors.iter().map(|selector| (selector.kind(), selector.value()));
     match behavior {
         MatchBehavior::Exact | MatchBehavior::Superset => {
-            for selector in selectors {
-                query
-                    .push(" AND spiffe_id IN (")
-                    .push(ONE)
-                    .push(")")
-                    .add(selector.kind())
-                    .add(selector.value());
+            for group in selectors.chunks(GROUP) {
+                query.push(" AND (true");
+                for selector in group {
+                    query.push(" AND ").push(SELECTED).push("type = ? AND value = ?)");
+                    query.add(selector.kind()).add(selector.value());
+                }
+                query.push(")");
             }
         }
         MatchBehavior::Subset | MatchBehavior::Any => {
-            query.push(" AND spiffe_id IN (");
-            for (index, selector) in selectors.iter().enumerate() {
-                query.push(if index == 0 { "" } else { " UNION " }).push(ONE);
-                query.add(selector.kind()).add(selector.value());
-            }
-            query.push(")");
+            query.push(" AND ").push(SELECTED).push("(type, value) IN (").push_pairs(pairs()).push("))");
         }
     }
     if exact && matches!(behavior, MatchBehavior::Exact | MatchBehavior::Subset) {
         query.push(
             " AND NOT EXISTS (SELECT 1 FROM node_resolver_map_entries s \
-             WHERE s.spiffe_id = attested_node_entries.spiffe_id",
+             WHERE s.spiffe_id = attested_node_entries.spiffe_id AND (s.type, s.value) NOT IN (",
         );
-        for selector in selectors {
-            query.push(" AND NOT (s.type = ? AND s.value = ?)").add(selector.kind()).add(selector.value());
-        }
-        query.push(")");
+        query.push_pairs(pairs()).push("))");
     }
 }
 
@@ -179,7 +175,7 @@ async fn add_selectors(tx: &mut Tx, agents: &mut [(i64, AttestedAgent)]) -> Resu
 
 fn push_selectors<'a>(query: &mut Query, spiffe_ids: impl Iterator<Item = &'a str>) {
     query.push("SELECT spiffe_id, type, value FROM node_resolver_map_entries WHERE spiffe_id IN (");
-    query.push_list(spiffe_ids).push(") ORDER BY id");
+    query.push_list(spiffe_ids).push(") ORDER BY spiffe_id, type, value");
 }
 
 fn add_selector(found: &mut HashMap<String, Vec<Selector>>, row: Row<'_>) -> Result<()> {

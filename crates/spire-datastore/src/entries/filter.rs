@@ -130,6 +130,9 @@ pub(super) fn conditions(
     }
 }
 
+/// So many conditions stand side by side; SQLite refuses a chain of a thousand.
+const GROUP: usize = 30;
+
 fn by_selectors(
     query: &mut Query,
     selectors: &[Selector],
@@ -137,63 +140,58 @@ fn by_selectors(
     driver: Driver,
     exact: bool,
 ) {
-    const LISTED: &str = "SELECT registered_entry_id FROM selectors WHERE type = ? AND value = ?";
     const OWN: &str =
         "EXISTS (SELECT 1 FROM selectors s WHERE s.registered_entry_id = registered_entries.id AND ";
     match behavior {
         MatchBehavior::Exact | MatchBehavior::Superset => {
-            for (index, selector) in selectors.iter().enumerate() {
-                match driver {
-                    Driver::Selector(drives) if drives == index => {
-                        query.push(" AND id IN (").push(LISTED).push(")")
-                    }
-                    _ => query.push(" AND ").push(OWN).push("s.type = ? AND s.value = ?)"),
-                };
-                query.add(selector.kind()).add(selector.value());
+            let numbered: Vec<_> = selectors.iter().enumerate().collect();
+            for group in numbered.chunks(GROUP) {
+                query.push(" AND (true");
+                for (index, selector) in group {
+                    query.push(" AND ");
+                    match driver {
+                        Driver::Selector(drives) if drives == *index => query.push(
+                            "id IN (SELECT registered_entry_id FROM selectors WHERE type = ? AND value = ?)",
+                        ),
+                        _ => query.push(OWN).push("s.type = ? AND s.value = ?)"),
+                    };
+                    query.add(selector.kind()).add(selector.value());
+                }
+                query.push(")");
             }
         }
         MatchBehavior::Subset | MatchBehavior::Any if driver == Driver::Selectors => {
-            query.push(" AND id IN (");
-            for (index, selector) in selectors.iter().enumerate() {
-                query.push(if index == 0 { "" } else { " UNION " }).push(LISTED);
-                query.add(selector.kind()).add(selector.value());
-            }
-            query.push(")");
+            query.push(" AND id IN (SELECT registered_entry_id FROM selectors WHERE (type, value) IN (");
+            query.push_pairs(pairs(selectors)).push("))");
         }
         MatchBehavior::Subset | MatchBehavior::Any => {
-            query.push(" AND ").push(OWN).push("(");
-            for (index, selector) in selectors.iter().enumerate() {
-                query.push(if index == 0 { "" } else { " OR " }).push("s.type = ? AND s.value = ?");
-                query.add(selector.kind()).add(selector.value());
-            }
-            query.push("))");
+            query.push(" AND ").push(OWN).push("(s.type, s.value) IN (");
+            query.push_pairs(pairs(selectors)).push("))");
         }
     }
     if exact && matches!(behavior, MatchBehavior::Exact | MatchBehavior::Subset) {
-        query.push(" AND NOT ").push(OWN).push("true");
-        for selector in selectors {
-            query.push(" AND NOT (s.type = ? AND s.value = ?)").add(selector.kind()).add(selector.value());
-        }
-        query.push(")");
+        query.push(" AND NOT ").push(OWN).push("(s.type, s.value) NOT IN (");
+        query.push_pairs(pairs(selectors)).push("))");
     }
 }
 
+fn pairs(selectors: &[Selector]) -> impl ExactSizeIterator<Item = (&str, &str)> {
+    selectors.iter().map(|selector| (selector.kind(), selector.value()))
+}
+
+/// `ids` without repeats.
 fn by_federates_with(query: &mut Query, ids: &[String], behavior: MatchBehavior) {
     const FROM: &str = "SELECT f.registered_entry_id FROM federated_registration_entries f JOIN bundles b ON b.id = f.bundle_id";
     if ids.is_empty() {
         return;
     }
-    match behavior {
-        MatchBehavior::Exact | MatchBehavior::Superset => {
-            for id in ids {
-                query.push(" AND id IN (").push(FROM).push(" WHERE b.trust_domain = ?)").add(id.as_str());
-            }
-        }
-        MatchBehavior::Subset | MatchBehavior::Any => {
-            query.push(" AND id IN (").push(FROM).push(" WHERE b.trust_domain IN (");
-            query.push_list(ids.iter().map(String::as_str)).push("))");
-        }
+    query.push(" AND id IN (").push(FROM).push(" WHERE b.trust_domain IN (");
+    query.push_list(ids.iter().map(String::as_str)).push(")");
+    if ids.len() > 1 && matches!(behavior, MatchBehavior::Exact | MatchBehavior::Superset) {
+        query.push(" GROUP BY f.registered_entry_id HAVING count(*) = ?");
+        query.add(u32::try_from(ids.len()).unwrap_or(u32::MAX));
     }
+    query.push(")");
     if matches!(behavior, MatchBehavior::Exact | MatchBehavior::Subset) {
         query
             .push(" AND NOT EXISTS (")

@@ -69,7 +69,7 @@ async fn filters_select_agents() {
     for (name, serial, not_after, reattest, kind, own) in [
         ("a", "1", NOW - 10, true, "x509pop", &["s:1"][..]),
         ("b", "", NOW + 10, true, "join_token", &["s:1", "s:2"]),
-        ("c", "3", NOW + 20, false, "join_token", &["s:2", "s:3"]),
+        ("c", "3", NOW + 20, false, "join_token", &["s:3", "s:2"]),
         ("d", "4", NOW + 30, true, "x509pop", &[]),
     ] {
         let mut agent = agent(&format!("/spire/agent/{name}"));
@@ -104,10 +104,38 @@ async fn filters_select_agents() {
     assert_eq!((agents.len(), token.as_str()), (3, "3"));
     assert_eq!(agents[1].selectors, selectors(&["s:1", "s:2"]));
 
+    // SQLite refuses expressions that are a thousand deep.
+    let many: Vec<String> = (1..1100).map(|n| format!("s:{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (behavior, expected) in [
+        (MatchBehavior::Exact, &[][..]),
+        (MatchBehavior::Superset, &[]),
+        (MatchBehavior::Subset, &["a", "b", "c"]),
+        (MatchBehavior::Any, &["a", "b", "c"]),
+    ] {
+        assert_eq!(names(&f, &by(behavior, &many)).await, expected, "{behavior:?}");
+    }
+
     let known = f.store.list_agent_selectors(Some(at(NOW))).await.unwrap();
     let known: Vec<_> = known.iter().map(|(id, own)| (id.rsplit('/').next().unwrap(), own.len())).collect();
     assert_eq!(known, [("b", 2), ("c", 2)]);
     assert_eq!(f.store.list_agent_selectors(None).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn listed_selectors_come_sorted() {
+    // Scripts compare what `agent list` prints; rows keep the order in which they were written.
+    let f = Fixture::new().await;
+    attested(&f, &agent("/spire/agent/a"), &[]).await;
+    f.sql(
+        "INSERT INTO node_resolver_map_entries (spiffe_id, type, value) VALUES \
+         ('spiffe://example.org/spire/agent/a', 'b', '1'), ('spiffe://example.org/spire/agent/a', 'a', '2'), \
+         ('spiffe://example.org/spire/agent/a', 'a', '1')",
+    )
+    .await;
+    let request = ListAgents { fetch_selectors: true, ..Default::default() };
+    let (agents, _) = f.store.list_agents(&request).await.unwrap();
+    assert_eq!(agents[0].selectors, selectors(&["a:1", "a:2", "b:1"]));
 }
 
 #[tokio::test]

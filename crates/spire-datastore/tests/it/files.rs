@@ -196,6 +196,22 @@ async fn lookups_among_many_entries_use_indexes() {
             "idx_selectors_type_value",
         ),
         (
+            "SELECT registered_entry_id FROM selectors WHERE (type, value) IN (VALUES ('x','y'),('x','z'))",
+            "idx_selectors_type_value",
+        ),
+        (
+            "SELECT * FROM registered_entries WHERE true AND spiffe_id = 'x' AND EXISTS (SELECT 1 FROM selectors s WHERE s.registered_entry_id = registered_entries.id AND (s.type, s.value) IN (VALUES ('x','y'),('x','z')))",
+            "idx_selector_entry",
+        ),
+        (
+            "SELECT count(*) FROM registered_entries WHERE true AND spiffe_id = 'x' AND NOT EXISTS (SELECT 1 FROM selectors s WHERE s.registered_entry_id = registered_entries.id AND (s.type, s.value) NOT IN (VALUES ('x','y'),('x','z')))",
+            "idx_selector_entry",
+        ),
+        (
+            "SELECT spiffe_id, type, value FROM node_resolver_map_entries WHERE spiffe_id IN ('a','b') ORDER BY spiffe_id, type, value",
+            "idx_node_resolver_map",
+        ),
+        (
             "SELECT registered_entry_id, id, type, value FROM selectors WHERE registered_entry_id IN (1,2) ORDER BY registered_entry_id",
             "idx_selector_entry",
         ),
@@ -206,6 +222,7 @@ async fn lookups_among_many_entries_use_indexes() {
     ] {
         let plan = f.rows(&format!("EXPLAIN QUERY PLAN {query}")).await.join("\n");
         assert!(plan.contains(index), "{query}\n{plan}");
-        assert!(!plan.contains("SCAN"), "{query}\n{plan}");
+        // Values of the query itself are nothing to look up.
+        assert!(!plan.replace("SCAN 2-ROW VALUES CLAUSE", "").contains("SCAN"), "{query}\n{plan}");
     }
 }

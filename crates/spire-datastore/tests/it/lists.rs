@@ -66,6 +66,37 @@ async fn federation_matches_mean_what_the_sheet_says() {
 }
 
 #[tokio::test]
+async fn a_filter_may_name_more_than_a_thousand_things() {
+    // SA-029, SA-030: SQLite refuses expressions that are a thousand deep
+    let f = Fixture::new().await;
+    f.store.create_bundle(&bundle("d7.org")).await.unwrap();
+    let mut seven = entry("/seven", &["x:7"]);
+    seven.federates_with = vec![td("d7.org")];
+    f.store.create_entry(&seven).await.unwrap();
+    f.store.create_entry(&entry("/none", &["x:none"])).await.unwrap();
+    let texts: Vec<String> = (0..1100).map(|n| format!("x:{n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let domains: Vec<_> = (0..1100).map(|n| td(&format!("d{n}.org"))).collect();
+    for (behavior, expected) in [
+        (MatchBehavior::Exact, &[][..]),
+        (MatchBehavior::Superset, &[]),
+        (MatchBehavior::Subset, &["/seven"]),
+        (MatchBehavior::Any, &["/seven"]),
+    ] {
+        let by_selectors = Some((selectors(&texts), behavior));
+        let by_federates_with = Some((domains.clone(), behavior));
+        for request in [
+            ListEntries { by_selectors: by_selectors.clone(), ..Default::default() },
+            // Another condition leads.
+            ListEntries { by_selectors, by_spiffe_id: Some(id("/seven")), ..Default::default() },
+            ListEntries { by_federates_with, ..Default::default() },
+        ] {
+            assert_eq!(paths(&f, &request).await, expected, "{behavior:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn conditions_are_anded() {
     // SA-066, SA-067
     let f = Fixture::new().await;

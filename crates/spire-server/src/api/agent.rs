@@ -12,10 +12,10 @@ use spire_proto::server::agent::v1::{
     list_agents_request,
 };
 use spire_proto::types;
-use spire_runtime::logging::LogLevel;
+use spire_runtime::logging::{LogLevel, go_quote};
 use spire_types::{AgentMask, AttestedAgent, Entry, JoinToken, MatchBehavior, Selector, SpiffeId};
 use time::macros::{datetime, format_description};
-use time::{Date, OffsetDateTime, Time, UtcOffset};
+use time::{Date, Duration, OffsetDateTime, PrimitiveDateTime, Time};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -69,8 +69,9 @@ impl From<list_agents_request::Filter> for Filter {
 }
 
 impl Filter {
-    /// `failure` is what the RPC says when the datastore refuses.
-    fn resolve(self, call: &Call, failure: &str) -> Result<ListAgents, ApiError> {
+    /// `failure` is what the RPC says when the datastore refuses. The second part of the answer is what it has against
+    /// the filter after all else was looked at (SA-037).
+    fn resolve(self, call: &Call, failure: &str) -> Result<(ListAgents, Option<ApiError>), ApiError> {
         call.note(|| {
             let mut fields = AuditFields::new().text("node_attestor_type", self.attestation_type.as_str());
             if let Some(banned) = self.banned {
@@ -84,32 +85,30 @@ impl Filter {
                 None => fields,
             }
         });
+        let mut refused = None;
         let by_selectors = match &self.selectors {
             None => None,
             Some(wanted) => {
                 let list = selectors(&wanted.selectors)
                     .map_err(|error| ApiError::invalid_because("failed to parse selectors", error))?;
-                let behavior = match selector_match_behavior(wanted.r#match) {
-                    Some(behavior) => behavior,
-                    // The datastore has more to say against these (SA-037).
-                    None if list.is_empty() => MatchBehavior::Any,
-                    None => {
-                        let number = go_rune(wanted.r#match);
-                        let cause = format!("datastore-sql: unhandled match behavior {number}");
-                        return Err(ApiError::internal(failure, cause));
-                    }
-                };
+                let behavior = selector_match_behavior(wanted.r#match).unwrap_or_else(|| {
+                    let number = go_rune(wanted.r#match);
+                    let cause = format!("datastore-sql: unhandled match behavior {number}");
+                    refused = Some(ApiError::internal(failure, cause));
+                    MatchBehavior::Any
+                });
                 Some((list, behavior))
             }
         };
-        Ok(ListAgents {
+        let list = ListAgents {
             by_attestation_type: Some(self.attestation_type).filter(|text| !text.is_empty()),
             by_banned: self.banned,
             by_can_reattest: self.can_reattest,
             by_expires_before: go_time(&self.expires_before),
             by_selectors,
             ..ListAgents::default()
-        })
+        };
+        Ok((list, refused))
     }
 }
 
@@ -129,14 +128,9 @@ pub(super) fn selector_list(list: &[types::Selector]) -> String {
 pub(super) fn go_rune(number: i32) -> String {
     let letter = u32::try_from(number).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
     match letter {
+        '"' => "'\"'".to_owned(),
         '\'' => "'\\''".to_owned(),
-        '\u{b}' => "'\\v'".to_owned(),
-        '\u{7}' => "'\\a'".to_owned(),
-        '\u{8}' => "'\\b'".to_owned(),
-        '\u{c}' => "'\\f'".to_owned(),
-        '\n' | '\r' | '\t' | '\\' => format!("'{}'", letter.escape_default()),
-        letter if letter.is_control() => format!("'\\x{number:02x}'"),
-        letter => format!("'{letter}'"),
+        letter => format!("'{}'", go_quote(letter.encode_utf8(&mut [0; 4])).trim_matches('"')),
     }
 }
 
@@ -148,15 +142,28 @@ fn go_time(text: &str) -> Option<OffsetDateTime> {
     }
     let parts: Vec<&str> = text.split(' ').filter(|part| !part.is_empty()).collect();
     let [date, clock, zone, short_zone] = parts[..] else { return None };
+    if !date.starts_with(|first: char| first.is_ascii_digit()) || zone.len() != 5 || short_zone.len() != 3 {
+        return None;
+    }
     let date = Date::parse(date, format_description!("[year]-[month]-[day]")).ok()?;
     let clock_format =
         format_description!(version = 2, "[hour padding:none]:[minute]:[second][optional [.[subsecond]]]");
-    let clock = Time::parse(clock, clock_format).ok()?;
-    UtcOffset::parse(zone, format_description!("[offset_hour sign:mandatory][offset_minute]")).ok()?;
-    let zone = UtcOffset::parse(short_zone, format_description!("[offset_hour sign:mandatory]")).ok()?;
+    let clock = Time::parse(&clock.replacen(',', ".", 1), clock_format).ok()?;
+    zone_offset(zone)?;
     // A moment that is beyond all others in UTC is no filter.
-    let at = OffsetDateTime::new_in_offset(date, clock, zone).checked_to_offset(UtcOffset::UTC)?;
+    let at = PrimitiveDateTime::new(date, clock).assume_utc().checked_sub(zone_offset(short_zone)?)?;
     (at != datetime!(0001-01-01 0:00 UTC)).then_some(at)
+}
+
+/// `+07` or `+0700`. A whole day and a whole hour are taken, too.
+fn zone_offset(text: &str) -> Option<Duration> {
+    let digits = text.strip_prefix(['+', '-']).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+    let (hours, minutes) = digits.split_at_checked(2)?;
+    let hours: i64 = hours.parse().ok()?;
+    let minutes: i64 = if minutes.is_empty() { 0 } else { minutes.parse().ok()? };
+    let offset = Duration::minutes(hours * 60 + minutes);
+    let taken = hours <= 24 && minutes <= 60;
+    taken.then_some(if text.starts_with('-') { -offset } else { offset })
 }
 
 impl AgentApi {
@@ -170,22 +177,26 @@ impl AgentApi {
     async fn count(&self, call: &Call, request: CountAgentsRequest) -> Result<CountAgentsResponse, ApiError> {
         let failure = "failed to count agents";
         let filter = request.filter.map(Filter::from).map(|f| f.resolve(call, failure)).transpose()?;
-        let count = self.0.datastore.count_agents(&filter.unwrap_or_default()).await;
+        let (filter, refused) = filter.unwrap_or_default();
+        let count = self.0.datastore.count_agents(&filter).await;
         let count = count.map_err(|error| ApiError::internal(failure, error))?;
+        refused.map_or(Ok(()), Err)?;
         Ok(CountAgentsResponse { count: i32::try_from(count).unwrap_or(i32::MAX) })
     }
 
     async fn list(&self, call: &Call, request: ListAgentsRequest) -> Result<ListAgentsResponse, ApiError> {
         let failure = "failed to list agents";
         let filter = request.filter.map(Filter::from).map(|f| f.resolve(call, failure)).transpose()?;
+        let (filter, refused) = filter.unwrap_or_default();
         let mask = request.output_mask;
         let query = ListAgents {
             page: page(request.page_size, request.page_token),
             fetch_selectors: mask.as_ref().is_none_or(|mask| mask.selectors),
-            ..filter.unwrap_or_default()
+            ..filter
         };
         let (found, next_page_token) =
             self.0.datastore.list_agents(&query).await.map_err(|error| ApiError::internal(failure, error))?;
+        refused.map_or(Ok(()), Err)?;
         let mut agents = Vec::with_capacity(found.len());
         for agent in &found {
             match agent_to_wire(agent, mask.as_ref()) {
@@ -419,7 +430,14 @@ mod tests {
         assert_eq!(read.unix_timestamp(), 1_769_850_000);
         // Go lets the second zone win.
         assert_eq!(go_time("2026-01-31 10:00:00 +0530 +01"), Some(read));
-        for text in ["2026-01-31  9:00:00 +0000  +00", "2026-01-31 09:00:00.0 +0000 +00"] {
+        for text in [
+            "2026-01-31  9:00:00 +0000  +00",
+            "2026-01-31 09:00:00.0 +0000 +00",
+            "2026-01-31 09:00:00,0 +0000 +00",
+            "2026-01-31 09:00:00 +0060 +00",
+            "2026-01-30 09:00:00 +0000 -24",
+            "2026-02-01 09:00:00 -2400 +24",
+        ] {
             assert_eq!(go_time(text), Some(read), "{text}");
         }
         for text in [
@@ -428,9 +446,35 @@ mod tests {
             "2026-01-31 10:00:00 +0000 UTC",
             "2026-01-31 10:00:00 +0000 +1",
             "2026-01-31 10:00:00 +0000 +00 ",
+            "+2026-01-31 10:00:00 +0000 +00",
+            "2026-01-31 10:00:00 +2500 +00",
+            "2026-01-31 10:00:00 +0061 +00",
+            "2026-01-31 10:00:00 +0000 +25",
+            "2026-01-31 10:00:00 +00:0 +00",
             "0001-01-01 00:00:00 +0000 +00",
         ] {
             assert_eq!(go_time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn unknown_match_numbers_are_shown_as_go_shows_characters() {
+        // SA-028, SA-037
+        for (number, shown) in [
+            (9, "'\\t'"),
+            (34, "'\"'"),
+            (39, "'\\''"),
+            (92, "'\\\\'"),
+            (65, "'A'"),
+            (127, "'\\x7f'"),
+            (128, "'\\u0080'"),
+            (173, "'\\u00ad'"),
+            (233, "'é'"),
+            (8232, "'\\u2028'"),
+            (0xd800, "'\u{fffd}'"),
+            (-1, "'\u{fffd}'"),
+        ] {
+            assert_eq!(go_rune(number), shown);
         }
     }
 }

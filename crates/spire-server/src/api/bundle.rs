@@ -237,6 +237,12 @@ fn converted(wire: &types::Bundle) -> Result<Bundle, ApiError> {
     bundle(wire, KEY_CHECKS).map_err(|error| ApiError::invalid_because("failed to convert bundle", error))
 }
 
+/// Requests carry no WIT keys, so a mask that names them must not clear the stored ones (SA-033). Without a mask the
+/// whole bundle is replaced.
+fn input_mask(mask: Option<&types::BundleMask>) -> BundleMask {
+    BundleMask { wit_authorities: mask.is_none(), ..bundle_mask(mask) }
+}
+
 fn log(call: &Call, level: LogLevel, message: &str, wire: &types::Bundle) {
     call.log(level, message, AuditFields::new().with("trust_domain_id", wire.trust_domain.as_str()));
 }
@@ -379,7 +385,7 @@ impl BundleService for BundleApi {
     ) -> Result<Response<BatchUpdateFederatedBundleResponse>, Status> {
         let call = Call::of(&request)?;
         let request = request.into_inner();
-        let input = bundle_mask(request.input_mask.as_ref());
+        let input = input_mask(request.input_mask.as_ref());
         let mask = bundle_mask(request.output_mask.as_ref());
         let mut results = Vec::with_capacity(request.bundle.len());
         for wire in &request.bundle {
@@ -415,5 +421,19 @@ impl BundleService for BundleApi {
     ) -> Result<Response<BatchDeleteFederatedBundleResponse>, Status> {
         let call = Call::of(&request)?;
         call.conclude_batch(self.delete(&call, request.into_inner()).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_that_names_wit_keys_does_not_clear_them() {
+        // SA-033
+        let named = types::BundleMask { wit_authorities: true, refresh_hint: true, ..Default::default() };
+        let mask = input_mask(Some(&named));
+        assert!(mask.refresh_hint && !mask.wit_authorities && !mask.x509_authorities);
+        assert!(input_mask(None).wit_authorities);
     }
 }

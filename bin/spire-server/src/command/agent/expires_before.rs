@@ -1,11 +1,27 @@
 //! The one layout of dates that `-expiresBefore` takes: `2006-01-02 15:04:05 -0700 -07` (SC-272).
 
+use std::fmt::Write;
+
 use time::Month;
 
 /// Refuses what is no date of that layout, in the words of Go's library.
 pub(super) fn check(text: &str) -> Result<(), String> {
-    let shown = spire_runtime::logging::go_quote(text);
-    Reader { rest: text }.date().map_err(|reason| format!("parsing time {shown}{reason}"))
+    Reader { rest: text }.date().map_err(|reason| format!("parsing time {}{reason}", quote(text)))
+}
+
+/// Go's errors about times have quotes of their own: bytes that are no printable ASCII come as hexadecimal numbers.
+fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => quoted.extend(['\\', char::from(byte)]),
+            b' '..=0x7f => quoted.push(char::from(byte)),
+            // Writing to a String cannot fail.
+            _ => drop(write!(quoted, "\\x{byte:02x}")),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 const LAYOUT: &str = "2006-01-02 15:04:05 -0700 -07";
@@ -29,11 +45,11 @@ impl<'a> Reader<'a> {
         self.within(2, 2, "05", 0..=59, "second")?;
         self.fraction();
         self.space()?;
-        self.zone("-0700", true)?;
+        self.zone("-0700", 5)?;
         self.space()?;
-        self.zone("-07", false)?;
+        self.zone("-07", 3)?;
         if !self.rest.is_empty() {
-            return Err(format!(": extra text: {}", spire_runtime::logging::go_quote(self.rest)));
+            return Err(format!(": extra text: {}", quote(self.rest)));
         }
         let month = u8::try_from(month).ok().and_then(|month| Month::try_from(month).ok());
         let length = month.map_or(0, |month| month.length(i32::try_from(year).unwrap_or_default()));
@@ -44,9 +60,7 @@ impl<'a> Reader<'a> {
     }
 
     fn unreadable(&self, element: &str) -> String {
-        let (rest, element) =
-            (spire_runtime::logging::go_quote(self.rest), spire_runtime::logging::go_quote(element));
-        format!(" as \"{LAYOUT}\": cannot parse {rest} as {element}")
+        format!(" as \"{LAYOUT}\": cannot parse {} as {}", quote(self.rest), quote(element))
     }
 
     fn literal(&mut self, literal: &str) -> Result<(), String> {
@@ -95,19 +109,33 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn zone(&mut self, element: &str, minutes: bool) -> Result<(), String> {
-        let whole = self.rest;
-        let unreadable = Reader { rest: whole }.unreadable(element);
-        self.rest = whole.strip_prefix(['+', '-']).ok_or_else(|| unreadable.clone())?;
-        let hour = self.digits(2, 2, element).map_err(|_| unreadable.clone())?;
-        let minute = if minutes { self.digits(2, 2, element).map_err(|_| unreadable)? } else { 0 };
-        if hour > 24 {
-            return Err(": time zone offset hour out of range".to_owned());
+    /// A sign, two digits of hours and perhaps two of minutes. Go names what is out of range before what is no zone.
+    fn zone(&mut self, element: &str, length: usize) -> Result<(), String> {
+        let unreadable = self.unreadable(element);
+        let zone = self.rest.as_bytes().get(..length).and_then(<[u8]>::split_first);
+        let Some((sign, (hour, minute))) = zone.map(|(sign, digits)| (*sign, digits.split_at(2))) else {
+            return Err(unreadable);
+        };
+        let hour = pair(hour);
+        let minute = hour.and_then(|_| if minute.is_empty() { Some(0) } else { pair(minute) });
+        let out_of_range = |name: &str| Err(format!(": time zone offset {name} out of range"));
+        match (sign, hour, minute) {
+            (_, _, Some(61..)) => out_of_range("minute"),
+            (_, Some(25..), _) => out_of_range("hour"),
+            (b'+' | b'-', Some(_), Some(_)) => {
+                self.rest = self.rest.get(length..).unwrap_or_default();
+                Ok(())
+            }
+            _ => Err(unreadable),
         }
-        if minute > 60 {
-            return Err(": time zone offset minute out of range".to_owned());
-        }
-        Ok(())
+    }
+}
+
+/// The number that two digits are.
+fn pair(digits: &[u8]) -> Option<u32> {
+    match digits {
+        [tens @ b'0'..=b'9', units @ b'0'..=b'9'] => Some(u32::from((tens - b'0') * 10 + (units - b'0'))),
+        _ => None,
     }
 }
 
@@ -122,6 +150,7 @@ mod tests {
             "2024-01-31 10:00:00 +0000 +00",
             "2024-02-29 1:00:00 -0730 -07",
             "2024-01-31 10:00:00.25 +0100 +01",
+            "2024-01-31 10:00:00,5 -2460 -24",
             "2024-01-31   10:00:00 +0100  +01",
         ] {
             assert_eq!(check(text), Ok(()), "{text}");
@@ -139,11 +168,23 @@ mod tests {
                 "2024-01-31T10:00:00Z",
                 " as \"2006-01-02 15:04:05 -0700 -07\": cannot parse \"T10:00:00Z\" as \" \"",
             ),
+            ("2024-01-31 10:00:00 +25xx +00", ": time zone offset hour out of range"),
+            ("2024-01-31 10:00:00 +2561 +00", ": time zone offset minute out of range"),
+            ("2024-01-31 10:00:00 +0000 +25", ": time zone offset hour out of range"),
+            (
+                "2024-01-31 10:00:00 +250",
+                " as \"2006-01-02 15:04:05 -0700 -07\": cannot parse \"+250\" as \"-0700\"",
+            ),
             ("2024-01-31", " as \"2006-01-02 15:04:05 -0700 -07\": cannot parse \"\" as \"15\""),
             ("2024-01-31 10:00:00 +0000 +00 x", ": extra text: \" x\""),
         ] {
             assert_eq!(check(text).unwrap_err(), format!("parsing time \"{text}\"{reason}"));
         }
+        assert_eq!(
+            check("é\t\"\\\u{7f}").unwrap_err(),
+            "parsing time \"\\xc3\\xa9\\x09\\\"\\\\\u{7f}\" as \"2006-01-02 15:04:05 -0700 -07\": cannot parse \
+             \"\\xc3\\xa9\\x09\\\"\\\\\u{7f}\" as \"2006\""
+        );
         for text in [
             "",
             "2024",

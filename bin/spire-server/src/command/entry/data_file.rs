@@ -1,11 +1,10 @@
 //! Entries from `-data` (SC-248, SC-249). The names differ from those that `-output json` prints.
 
-use serde_json::Value;
 use spire_proto::types::entry::AdditionalAttributes;
 use spire_proto::types::{Entry, Selector};
 use spire_types::TrustDomain;
 
-use crate::command::json_input::{self, Fields};
+use crate::command::json_input::{self, Member, Struct};
 use crate::command::{arguments, files};
 
 /// Reads the entries of a file; `-` is standard input.
@@ -15,54 +14,29 @@ pub(super) fn read(path: &str) -> Result<Vec<Entry>, String> {
 
 /// JSON is judged as a whole before the first entry is.
 fn parse(data: &[u8]) -> Result<Vec<Entry>, String> {
-    let document = json_input::parse(data)?;
-    let items = Fields::of(&document, "RegistrationEntries")?.items("entries", "[]RegistrationEntry")?;
-    let written = items.iter().map(Written::read).collect::<Result<Vec<_>, _>>()?;
-    written.into_iter().map(Written::entry).collect()
+    let document: Document = json_input::read(data)?;
+    let entry = |written: Option<Written>| written.ok_or("missing registration entry")?.entry();
+    document.entries.into_iter().map(entry).collect()
+}
+
+#[derive(Default)]
+struct Document {
+    entries: Vec<Option<Written>>,
 }
 
 /// An entry as it was written.
+#[derive(Default)]
 struct Written {
-    missing: bool,
     spiffe_id: String,
     parent_id: String,
     federates_with: Vec<String>,
+    selectors: Vec<Option<Selector>>,
     /// All the rest.
     entry: Entry,
 }
 
 impl Written {
-    fn read(value: &Value) -> Result<Self, String> {
-        let fields = Fields::of(value, "RegistrationEntry")?;
-        let entry = Entry {
-            id: fields.text("entry_id")?,
-            selectors: selectors(&fields)?,
-            x509_svid_ttl: fields.int32("x509_svid_ttl")?,
-            jwt_svid_ttl: fields.int32("jwt_svid_ttl")?,
-            admin: fields.boolean("admin")?,
-            downstream: fields.boolean("downstream")?,
-            expires_at: fields.int64("entryExpiry")?,
-            dns_names: fields.texts("dns_names")?,
-            revision_number: fields.int64("revision_number")?,
-            store_svid: fields.boolean("store_svid")?,
-            hint: fields.text("hint")?,
-            created_at: fields.int64("created_at")?,
-            additional_attributes: attributes(&fields)?,
-            ..Entry::default()
-        };
-        Ok(Self {
-            missing: value.is_null(),
-            spiffe_id: fields.text("spiffe_id")?,
-            parent_id: fields.text("parent_id")?,
-            federates_with: fields.texts("federates_with")?,
-            entry,
-        })
-    }
-
     fn entry(self) -> Result<Entry, String> {
-        if self.missing {
-            return Err("missing registration entry".to_owned());
-        }
         let spiffe_id = arguments::spiffe_id(&self.spiffe_id);
         let parent_id = arguments::spiffe_id(&self.parent_id);
         let name = |text: &String| match TrustDomain::parse(text) {
@@ -73,28 +47,67 @@ impl Written {
             spiffe_id: Some(spiffe_id.map_err(|error| format!("invalid SPIFFE ID: {error}"))?),
             parent_id: Some(parent_id.map_err(|error| format!("invalid parent ID: {error}"))?),
             federates_with: self.federates_with.iter().map(name).collect::<Result<_, _>>()?,
+            selectors: self.selectors.into_iter().map(Option::unwrap_or_default).collect(),
             ..self.entry
         })
     }
 }
 
-fn selectors(fields: &Fields<'_>) -> Result<Vec<Selector>, String> {
-    let selector = |value: &Value| {
-        let fields = Fields::of(value, "Selector")?;
-        Ok(Selector { r#type: fields.text("type")?, value: fields.text("value")? })
-    };
-    fields.items("selectors", "[]Selector")?.iter().map(selector).collect()
+impl Struct for Document {
+    const PACKAGE: &'static str = "common";
+    const NAME: &'static str = "RegistrationEntries";
+
+    fn members(&mut self) -> Vec<Member<'_>> {
+        vec![Member("entries", &mut self.entries)]
+    }
 }
 
-fn attributes(fields: &Fields<'_>) -> Result<Option<AdditionalAttributes>, String> {
-    let Some(value) = fields.raw("additional_attributes").filter(|value| !value.is_null()) else {
-        return Ok(None);
-    };
-    let fields = Fields::of(value, "RegistrationEntry_AdditionalAttributes")?;
-    Ok(Some(AdditionalAttributes {
-        disable_x509_svid_prefetch: fields.boolean("disable_x509_svid_prefetch")?,
-        jwt_svid_include_jti: fields.boolean("jwt_svid_include_jti")?,
-    }))
+impl Struct for Written {
+    const PACKAGE: &'static str = "common";
+    const NAME: &'static str = "RegistrationEntry";
+
+    fn members(&mut self) -> Vec<Member<'_>> {
+        let entry = &mut self.entry;
+        vec![
+            Member("selectors", &mut self.selectors),
+            Member("parent_id", &mut self.parent_id),
+            Member("spiffe_id", &mut self.spiffe_id),
+            Member("x509_svid_ttl", &mut entry.x509_svid_ttl),
+            Member("federates_with", &mut self.federates_with),
+            Member("entry_id", &mut entry.id),
+            Member("admin", &mut entry.admin),
+            Member("downstream", &mut entry.downstream),
+            Member("entryExpiry", &mut entry.expires_at),
+            Member("dns_names", &mut entry.dns_names),
+            Member("revision_number", &mut entry.revision_number),
+            Member("store_svid", &mut entry.store_svid),
+            Member("jwt_svid_ttl", &mut entry.jwt_svid_ttl),
+            Member("hint", &mut entry.hint),
+            Member("created_at", &mut entry.created_at),
+            Member("additional_attributes", &mut entry.additional_attributes),
+        ]
+    }
+}
+
+impl Struct for Selector {
+    const PACKAGE: &'static str = "common";
+    const NAME: &'static str = "Selector";
+
+    fn members(&mut self) -> Vec<Member<'_>> {
+        vec![Member("type", &mut self.r#type), Member("value", &mut self.value)]
+    }
+}
+
+impl Struct for AdditionalAttributes {
+    const PACKAGE: &'static str = "common";
+    const NAME: &'static str = "RegistrationEntry_AdditionalAttributes";
+
+    fn members(&mut self) -> Vec<Member<'_>> {
+        vec![
+            Member("disable_x509_svid_prefetch", &mut self.disable_x509_svid_prefetch),
+            Member("jwt_svid_include_jti", &mut self.jwt_svid_include_jti),
+        ]
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +129,8 @@ mod tests {
         assert_eq!(entry.federates_with, ["other", "other"]);
         assert_eq!(entry.selectors[0].value, "uid:0");
         assert!(entry.additional_attributes.as_ref().unwrap().jwt_svid_include_jti);
+        let twice = br#"{"entries":[{"spiffe_id":"spiffe://td/d","parent_id":"spiffe://td/p","SPIFFE_ID":"spiffe://td/up"}]}"#;
+        assert_eq!(parse(twice).unwrap()[0].spiffe_id.as_ref().unwrap().path, "/up");
         assert_eq!(parse(b"{}").unwrap(), []);
         assert_eq!(parse(b"null").unwrap(), []);
     }
@@ -132,8 +147,17 @@ mod tests {
             ),
             (
                 r#"{"entries":[{},{"entry_id":5}]}"#,
-                "json: cannot unmarshal number into Go struct field RegistrationEntry.entry_id of type string",
+                "json: cannot unmarshal number into Go struct field RegistrationEntry.entries.entry_id of type string",
             ),
+            (
+                r#"{"entries":[{"selectors":[{"type":1}]}],"Entries":[]}"#,
+                "json: cannot unmarshal number into Go struct field Selector.entries.selectors.type of type string",
+            ),
+            (
+                r#"{"entries":[{"selectors":"unix:uid:0"}]}"#,
+                "json: cannot unmarshal string into Go struct field RegistrationEntry.entries.selectors of type []*common.Selector",
+            ),
+            ("[]", "json: cannot unmarshal array into Go value of type common.RegistrationEntries"),
         ] {
             assert_eq!(parse(document.as_bytes()).unwrap_err(), error, "{document}");
         }

@@ -5,7 +5,7 @@ use spire_proto::server::entry::v1::{BatchDeleteEntryRequest, BatchDeleteEntryRe
 
 use crate::command::client::{self, ItemFailure};
 use crate::command::files;
-use crate::command::json_input::{self, Fields};
+use crate::command::json_input::{self, Member, Struct};
 
 pub(in crate::command) fn command() -> Command {
     Command {
@@ -43,7 +43,23 @@ async fn run(mut context: Context<'_>) -> Outcome {
 }
 
 fn ids_of(data: &[u8]) -> Result<Vec<String>, String> {
-    Fields::of(&json_input::parse(data)?, "BatchDeleteEntryRequest")?.texts("ids")
+    let written: Written = json_input::read(data)?;
+    Ok(written.ids)
+}
+
+/// The request as it is written in a file.
+#[derive(Default)]
+struct Written {
+    ids: Vec<String>,
+}
+
+impl Struct for Written {
+    const PACKAGE: &'static str = "entryv1";
+    const NAME: &'static str = "BatchDeleteEntryRequest";
+
+    fn members(&mut self) -> Vec<Member<'_>> {
+        vec![Member("ids", &mut self.ids)]
+    }
 }
 
 /// The last line has no end, as scripts know it.
@@ -86,7 +102,16 @@ mod tests {
     fn ids_are_read_by_a_name_in_any_case() {
         // SC-254
         assert_eq!(ids_of(br#"{"Ids": ["a", "b"]}"#).unwrap(), ["a", "b"]);
+        // As in SPIRE the last spelling counts.
+        assert_eq!(ids_of(br#"{"ids":["a"],"Ids":["b"]}"#).unwrap(), ["b"]);
         assert!(ids_of(b"e1\ne2\n").unwrap_err().starts_with("invalid character"));
-        assert!(ids_of(br#"{"ids": "a"}"#).is_err());
+        assert_eq!(
+            ids_of(br#"{"ids": "a"}"#).unwrap_err(),
+            "json: cannot unmarshal string into Go struct field BatchDeleteEntryRequest.ids of type []string"
+        );
+        assert_eq!(
+            ids_of(b"[]").unwrap_err(),
+            "json: cannot unmarshal array into Go value of type entryv1.BatchDeleteEntryRequest"
+        );
     }
 }

@@ -1,11 +1,11 @@
 //! Relationships from `-data` (SC-313).
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 use spire_proto::types::FederationRelationship;
 
 use super::relationship::{Written, WrittenBundle};
 use crate::command::files;
-use crate::command::json_input::{self, Fields};
+use crate::command::json_input::{self, Member, Reading, Struct, Target};
 
 /// Reads the relationships of a file; `-` is standard input.
 pub(super) fn read(path: &str) -> Result<Vec<FederationRelationship>, String> {
@@ -19,24 +19,49 @@ pub(super) fn read(path: &str) -> Result<Vec<FederationRelationship>, String> {
 }
 
 fn parse(data: &[u8]) -> Result<Vec<Written>, String> {
-    let document = json_input::parse(data)?;
-    let fields = Fields::of(&document, "federationRelationships")?;
-    let items = fields.items("federationRelationships", "[]federationRelationshipConfig")?;
-    items.iter().map(written).collect()
+    let document: Document = json_input::read(data)?;
+    Ok(document.relationships.into_iter().map(Option::unwrap_or_default).collect())
 }
 
-fn written(value: &Value) -> Result<Written, String> {
-    let fields = Fields::of(value, "federationRelationshipConfig")?;
-    Ok(Written {
-        trust_domain: fields.text("trustDomain")?,
-        url: fields.text("bundleEndpointURL")?,
-        profile: fields.text("bundleEndpointProfile")?,
-        endpoint_id: fields.text("endpointSPIFFEID")?,
-        bundle: fields
-            .raw("trustDomainBundle")
-            .map_or(WrittenBundle::None, |value| WrittenBundle::Inline(value.clone())),
-        bundle_format: fields.text("trustDomainBundleFormat")?,
-    })
+#[derive(Default)]
+struct Document {
+    relationships: Vec<Option<Written>>,
+}
+
+impl Struct for Document {
+    const PACKAGE: &'static str = "federation";
+    const NAME: &'static str = "federationRelationships";
+
+    fn members(&mut self) -> Vec<Member<'_>> {
+        vec![Member("federationRelationships", &mut self.relationships)]
+    }
+}
+
+impl Struct for Written {
+    const PACKAGE: &'static str = "federation";
+    const NAME: &'static str = "federationRelationshipConfig";
+
+    fn members(&mut self) -> Vec<Member<'_>> {
+        vec![
+            Member("trustDomain", &mut self.trust_domain),
+            Member("bundleEndpointURL", &mut self.url),
+            Member("bundleEndpointProfile", &mut self.profile),
+            Member("endpointSPIFFEID", &mut self.endpoint_id),
+            Member("trustDomainBundle", &mut self.bundle),
+            Member("trustDomainBundleFormat", &mut self.bundle_format),
+        ]
+    }
+}
+
+/// Whatever it is, it is read once the format is known; `null` is a bundle, too.
+impl Target for WrittenBundle {
+    fn type_name(&self) -> String {
+        "json.RawMessage".to_owned()
+    }
+
+    fn store(&mut self, value: &RawValue, _: &mut Reading) {
+        *self = Self::Inline(value.get().to_owned());
+    }
 }
 
 #[cfg(test)]
@@ -50,6 +75,27 @@ mod tests {
         assert_eq!(written[0].trust_domain, "a.test");
         assert_eq!(written[0].bundle_format, "");
         assert!(parse(b"{}").unwrap().is_empty());
-        assert!(parse(b"[]").is_err());
+        let twice =
+            parse(br#"{"federationRelationships":[{"trustDomain":"q.test","TrustDomain":"r.test"}]}"#);
+        assert_eq!(twice.unwrap()[0].trust_domain, "r.test");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_in_the_words_of_go() {
+        // SC-313
+        for (document, expected) in [
+            ("[]", "array into Go value of type federation.federationRelationships"),
+            (
+                r#"{"federationRelationships":{}}"#,
+                "object into Go struct field federationRelationships.federationRelationships of type []*federation.federationRelationshipConfig",
+            ),
+            (
+                r#"{"federationRelationships":[{"trustDomain":1}]}"#,
+                "number into Go struct field federationRelationshipConfig.federationRelationships.trustDomain of type string",
+            ),
+        ] {
+            let error = parse(document.as_bytes()).err();
+            assert_eq!(error, Some(format!("json: cannot unmarshal {expected}")));
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! A relationship as it is written in flags or in a file, and as the server wants it (SC-310 to SC-313).
 
-use serde_json::Value;
 use spire_cli::FlagSet;
 use spire_proto::types::federation_relationship::BundleEndpointProfile;
 use spire_proto::types::{Bundle, FederationRelationship, HttpsWebProfile, HttpsspiffeProfile};
@@ -9,7 +8,7 @@ use spire_types::SpiffeId;
 
 use super::data_file;
 use crate::command::bundle::document::{self, BundleFormat};
-use crate::command::files;
+use crate::command::{files, json_input};
 
 /// As it was written.
 #[derive(Default)]
@@ -28,8 +27,8 @@ pub(super) enum WrittenBundle {
     #[default]
     None,
     Path(String),
-    /// In the file of relationships itself.
-    Inline(Value),
+    /// JSON in the file of relationships itself.
+    Inline(String),
 }
 
 /// Declares the flags of `create` and `update`.
@@ -141,7 +140,7 @@ impl WrittenBundle {
                 document::read(&data, format, trust_domain)
                     .map_err(|error| format!("cannot parse bundle file: {error}"))?
             }
-            Self::Inline(value) => inline(value, format, trust_domain)
+            Self::Inline(json) => inline(json, format, trust_domain)
                 .map_err(|error| format!("cannot parse bundle raw message: {error}"))?,
         };
         Ok(Some(bundle))
@@ -149,27 +148,20 @@ impl WrittenBundle {
 }
 
 /// PEM stands in a string, a SPIFFE document as it is.
-fn inline(value: &Value, format: &str, trust_domain: &str) -> Result<Bundle, String> {
-    match (format, value) {
-        (document::PEM, Value::String(text)) => {
-            document::read(text.as_bytes(), BundleFormat::Pem, trust_domain)
+fn inline(json: &str, format: &str, trust_domain: &str) -> Result<Bundle, String> {
+    match format {
+        document::PEM => {
+            let pem: String = json_input::read(json.as_bytes())
+                .map_err(|error| format!("failed to unmarshal json: {error}"))?;
+            document::read(pem.as_bytes(), BundleFormat::Pem, trust_domain)
         }
-        (document::PEM, Value::Null) => document::read(b"", BundleFormat::Pem, trust_domain),
-        (document::PEM, _) => {
-            Err("failed to unmarshal json: json: cannot unmarshal a PEM bundle that is not a string"
-                .to_owned())
-        }
-        (document::SPIFFE, value) => {
-            document::read(value.to_string().as_bytes(), BundleFormat::Spiffe, trust_domain)
-        }
-        (other, _) => Err(format!("bundle format {} is unsupported", go_quote(other))),
+        document::SPIFFE => document::read(json.as_bytes(), BundleFormat::Spiffe, trust_domain),
+        other => Err(format!("bundle format {} is unsupported", go_quote(other))),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn requested_by(args: &[&str]) -> Result<Vec<FederationRelationship>, String> {
@@ -221,14 +213,18 @@ mod tests {
     #[test]
     fn a_bundle_of_the_file_needs_its_format() {
         // SC-313
-        for (value, format, error) in [
-            (json!("x"), "", "bundle format \"\" is unsupported"),
-            (json!("x"), "pem", "unable to parse bundle data: no PEM blocks"),
-            (json!(null), "pem", "unable to parse bundle data: no PEM blocks"),
-            (json!({}), "spiffe", "unable to parse to spiffe bundle: spiffebundle: no authorities found"),
+        for (json, format, error) in [
+            ("\"x\"", "", "bundle format \"\" is unsupported"),
+            ("\"x\"", "pem", "unable to parse bundle data: no PEM blocks"),
+            ("null", "pem", "unable to parse bundle data: no PEM blocks"),
+            (
+                "{}",
+                "pem",
+                "failed to unmarshal json: json: cannot unmarshal object into Go value of type string",
+            ),
+            ("{}", "spiffe", "unable to parse to spiffe bundle: spiffebundle: no authorities found"),
         ] {
-            assert_eq!(inline(&value, format, "td").unwrap_err(), error);
+            assert_eq!(inline(json, format, "td").unwrap_err(), error);
         }
-        assert!(inline(&json!({}), "pem", "td").unwrap_err().starts_with("failed to unmarshal json: json: "));
     }
 }
