@@ -9,7 +9,7 @@ use spire_cli::FlagSet;
 use spire_config::duration::GoDuration;
 use spire_crypto::bundle_document::{Contents, Reader, marshal, unmarshal};
 use spire_crypto::jose::{Claims, sign_jwt_svid, validate_jwt_svid};
-use spire_crypto::x509::{Certificate, CertificateRequest, leaf_spiffe_id};
+use spire_crypto::x509::{Certificate, CertificateRequest, check_authorities, leaf_spiffe_id};
 use spire_crypto::{KeyType, PrivateKey, pem};
 use spire_types::{GoUrl, TrustDomain};
 
@@ -62,7 +62,7 @@ fn url(text: &str) {
 
 /// DER of one certificate or several in a row, or PEM.
 pub fn certificate(data: &[u8]) {
-    let _ = (pem::parse_certificates(data), pem::parse_private_key(data));
+    let _ = (pem::parse_certificates(data), pem::parse_private_key(data), check_authorities(data));
     for certificate in Certificate::parse_many(data).unwrap_or_default() {
         let _ = (certificate.public_key(), certificate.subject().to_string(), certificate.serial_decimal());
         let _ = leaf_spiffe_id(&certificate);
