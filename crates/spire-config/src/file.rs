@@ -2,9 +2,9 @@
 
 use std::io::ErrorKind;
 
-use crate::go_text::quote;
 use crate::hcl::{Object, ParseError, Position, parse};
 use crate::{DecodeError, env_expansion, path};
+use spire_types::go_text::quote;
 
 /// Why there is no configuration; upstream's words.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,6 @@ pub mod duration;
 pub mod env_expansion;
 pub mod feature_flags;
 mod file;
-mod go_text;
 mod hcl;
 mod number;
 pub mod path;
@@ -15,7 +14,6 @@ mod telemetry;
 
 pub use decode::{DecodeError, Fields, UnknownKeys};
 pub use file::{FileError, Lookup, read_file};
-pub use go_text::quote;
 pub use hcl::{Item, Key, Object, ParseError, Position, Value, parse};
 pub use number::{IntError, parse_int};
 pub use plugins::{PluginConfig, PluginConfigError, PluginData, plugins};

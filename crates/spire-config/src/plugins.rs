@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::decode::{DecodeError, Fields};
-use crate::go_text::quote;
 use crate::hcl::{Item, Object, ParseError, Value, quoted};
+use spire_types::go_text::quote;
 
 /// One declared plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,21 @@ pub fn quote(text: &str) -> String {
     out
 }
 
-/// The same for what need not be UTF-8.
+/// Go's `%q` of a single character.
+pub fn quote_char(c: char) -> String {
+    match c {
+        '\'' => r"'\''".to_owned(),
+        '"' => "'\"'".to_owned(),
+        _ => {
+            let mut out = String::from("'");
+            push_escaped(&mut out, c.encode_utf8(&mut [0; 4]));
+            out.push('\'');
+            out
+        }
+    }
+}
+
+/// The same as [`quote`] for what need not be UTF-8.
 pub fn quote_bytes(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() + 2);
     out.push('"');
@@ -77,11 +91,20 @@ mod tests {
             ("plain", r#""plain""#),
             ("a \"b\" \\", r#""a \"b\" \\""#),
             ("tab\tnl\n\x07\x1b\x7f", r#""tab\tnl\n\a\x1b\x7f""#),
+            ("\t\n\r\x07\x08\x0b\x0c\x01\x7f\0", r#""\t\n\r\a\b\v\f\x01\x7f\x00""#),
+            ("\u{a0}\u{feff}\u{e0001}", r#""\u00a0\ufeff\U000e0001""#),
+            ("plain 'x'", r#""plain 'x'""#),
+            ("a\"\\\n\u{7f}\u{80}\u{e9}", r#""a\"\\\n\x7f\u0080é""#),
             ("grüße 世界 e\u{301}", "\"grüße 世界 e\u{301}\""),
             ("\u{a0}\u{200b}\u{e0001}", r#""\u00a0\u200b\U000e0001""#),
         ] {
             assert_eq!(quote(text), quoted);
             assert_eq!(quote_bytes(text.as_bytes()), quoted);
+        }
+        for (c, quoted) in
+            [('a', "'a'"), ('\'', r"'\''"), ('"', "'\"'"), ('\n', r"'\n'"), ('\u{80}', r"'\u0080'")]
+        {
+            assert_eq!(quote_char(c), quoted);
         }
         // An escape that was cut out of a longer text may end within a character.
         assert_eq!(quote_bytes(b"%a\xc3"), r#""%a\xc3""#);

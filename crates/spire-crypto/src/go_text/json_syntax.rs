@@ -1,6 +1,6 @@
 //! The first syntax error of a JSON text.
 
-use spire_types::go_text::quote as go_quote;
+use spire_types::go_text::quote_char;
 
 /// What Go's `encoding/json` says of a text that is no JSON; `None` if it is.
 ///
@@ -194,11 +194,7 @@ fn unexpected(found: u8, place: &str) -> String {
 
 /// Bytes beyond ASCII are the characters of these numbers to Go, whatever they are part of.
 fn quoted(byte: u8) -> String {
-    match byte {
-        b'\'' => r"'\''".to_owned(),
-        b'"' => "'\"'".to_owned(),
-        _ => format!("'{}'", go_quote(&char::from(byte).to_string()).trim_matches('"')),
-    }
+    quote_char(char::from(byte))
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl CertificateRequest {
         if let Some(extension) = requested_names(attributes.inside())? {
             let names = alternative_names(extension)?;
             for name in &names.uris {
-                uri_sans.push(uri::read(name)?.into_owned());
+                uri_sans.push(uri::read(name)?);
             }
             dns_sans = names.dns;
         }

@@ -1,6 +1,6 @@
 //! Which DNS names may go into an SVID (SA-073 to SA-075, CA-232, CA-233).
 
-use super::strings::quoted;
+use spire_types::go_text::quote;
 
 /// Why a DNS name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum DnsNameError {
     WildcardNotFirst,
     #[error("domain ends with dot")]
     TrailingDot,
-    #[error("idna error\nidna: invalid label {label}", label = quoted(.0))]
+    #[error("idna error\nidna: invalid label {label}", label = quote(.0))]
     Label(String),
     #[error("name {0:?} overlaps with an existing wildcard name in the list: wildcard overlap")]
     Overlap(String),

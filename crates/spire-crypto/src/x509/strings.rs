@@ -73,21 +73,6 @@ fn bmp(value: &[u8]) -> Option<String> {
     characters.collect()
 }
 
-/// A text as `%q` shows it.
-pub(super) fn quoted(text: &str) -> String {
-    let mut out = String::from('"');
-    for c in text.chars() {
-        match (c, u32::from(c)) {
-            ('\n' | '\r' | '\t' | '"' | '\\', _) => out.extend(c.escape_default()),
-            (_, code) if c.is_control() && code < 0x80 => out.push_str(&format!("\\x{code:02x}")),
-            (_, code) if c.is_control() => out.push_str(&format!("\\u{code:04x}")),
-            _ => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,11 +91,6 @@ mod tests {
             assert_eq!(text(tag, value), Ok(Some(wanted.to_owned())), "{tag:x}");
         }
         assert_eq!(text(0x02, b"\x01"), Ok(None));
-    }
-
-    #[test]
-    fn texts_are_quoted_as_go_does() {
-        assert_eq!(quoted("a\"\\\n\u{7f}\u{80}\u{e9}"), r#""a\"\\\n\x7f\u0080é""#);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Reads `plugin_data` of `DataStore "sql"` (SA-257, SA-258).
 
-use spire_config::{Fields, Value, duration, quote};
+use spire_config::{Fields, Value, duration};
+use spire_types::go_text::quote;
 
 use super::{AwsSettings, DatabaseType, DatastoreSettings};
 use crate::Result;

@@ -12,7 +12,8 @@ use spire_proto::server::agent::v1::{
     list_agents_request,
 };
 use spire_proto::types;
-use spire_runtime::logging::{LogLevel, go_quote};
+use spire_runtime::logging::LogLevel;
+use spire_types::go_text::quote_char;
 use spire_types::{AgentMask, AttestedAgent, Entry, JoinToken, MatchBehavior, Selector, SpiffeId};
 use time::macros::{datetime, format_description};
 use time::{Date, Duration, OffsetDateTime, PrimitiveDateTime, Time};
@@ -126,12 +127,7 @@ pub(super) fn selector_list(list: &[types::Selector]) -> String {
 
 /// An enumeration's number that Go prints as a quoted character.
 pub(super) fn go_rune(number: i32) -> String {
-    let letter = u32::try_from(number).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
-    match letter {
-        '"' => "'\"'".to_owned(),
-        '\'' => "'\\''".to_owned(),
-        letter => format!("'{}'", go_quote(letter.encode_utf8(&mut [0; 4])).trim_matches('"')),
-    }
+    quote_char(u32::try_from(number).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER))
 }
 
 /// `2006-01-02 15:04:05 -0700 -07` as Go reads it, where the second zone counts; anything else and Go's zero time are no
