@@ -1,4 +1,4 @@
-use super::{Item, Object, Value};
+use super::{Item, Key, Object, Value};
 
 pub(super) fn object(object: &Object) -> String {
     let mut out = String::new();
@@ -9,15 +9,26 @@ pub(super) fn object(object: &Object) -> String {
 }
 
 fn print_item(item: &Item, depth: usize, out: &mut String) {
+    // JSON may give several keys to what is no object; HCL has blocks for that.
+    if let [label, rest @ ..] = &*item.keys
+        && !rest.is_empty()
+        && !matches!(item.value, Value::Object(..))
+    {
+        let inner = Item { keys: rest.to_vec(), value: item.value.clone() };
+        let block = Object { items: vec![inner] };
+        out.push_str(&"  ".repeat(depth));
+        push_key(label, out);
+        out.push_str(" = ");
+        print_block(&block, depth, out);
+        out.push('\n');
+        return;
+    }
     out.push_str(&"  ".repeat(depth));
     for (index, key) in item.keys.iter().enumerate() {
         if index > 0 {
             out.push(' ');
         }
-        match key.bare && is_identifier(&key.name) {
-            true => out.push_str(&key.name),
-            false => out.push_str(&quoted(&key.name)),
-        }
+        push_key(key, out);
     }
     if item.keys.len() == 1 || !matches!(item.value, Value::Object(..)) {
         out.push_str(" =");
@@ -42,14 +53,23 @@ fn print_value(value: &Value, depth: usize, out: &mut String) {
             }
             out.push(']');
         }
-        Value::Object(object, _) => {
-            out.push_str("{\n");
-            for item in &object.items {
-                print_item(item, depth + 1, out);
-            }
-            out.push_str(&"  ".repeat(depth));
-            out.push('}');
-        }
+        Value::Object(object, _) => print_block(object, depth, out),
+    }
+}
+
+fn print_block(object: &Object, depth: usize, out: &mut String) {
+    out.push_str("{\n");
+    for item in &object.items {
+        print_item(item, depth + 1, out);
+    }
+    out.push_str(&"  ".repeat(depth));
+    out.push('}');
+}
+
+fn push_key(key: &Key, out: &mut String) {
+    match key.bare && is_identifier(&key.name) {
+        true => out.push_str(&key.name),
+        false => out.push_str(&quoted(&key.name)),
     }
 }
 

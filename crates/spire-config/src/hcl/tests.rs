@@ -199,3 +199,10 @@ fn nesting_is_followed_further_than_anybody_goes() {
     assert!(parse(&format!("a = {}{}", "[".repeat(200), "]".repeat(200))).is_ok());
     assert!(parse(&format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200))).is_ok());
 }
+
+#[test]
+fn several_keys_of_what_is_no_object_read_back() {
+    // A plugin is handed what was printed, and could not read it.
+    let file = parse(r#"{"server" "n": -1.5e3}"#).unwrap();
+    assert_eq!(parse(&file.to_hcl()).unwrap().to_hcl(), file.to_hcl());
+}
